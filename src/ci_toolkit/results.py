@@ -7,11 +7,13 @@ from typing import Literal
 from ci_toolkit.errors import ToolError
 
 __all__ = [
+    "Answer",
     "Execution",
     "FileContent",
     "FileInfo",
     "FileKind",
     "FileOutcome",
+    "FileReport",
     "FileWrite",
     "Image",
     "Listing",
@@ -158,6 +160,60 @@ class Listing:
     entries: tuple[FileInfo, ...] = ()
     complete: bool = True
     error: ToolError | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileReport:
+    """What a call did with one file, before it is put into words.
+
+    Attributes:
+        path: As the model named it.
+        error: Why it went wrong, or None.
+        size: Bytes of the whole file.
+        media_type: Guessed from the name, or seen in the content.
+        text: The content, or its beginning, of a text file that was read.
+        image: The picture that the file is.
+        entries: What a directory holds; None for what is no listing.
+        complete: Whether `text` or `entries` is all there is.
+        stored: The name to read the file back from the workspace by; empty if it is not there.
+        remark: A short addition for the model.
+    """
+
+    path: str
+    error: ToolError | None = None
+    size: int = 0
+    media_type: str = ""
+    text: str | None = None
+    image: Image | None = None
+    entries: tuple[FileInfo, ...] | None = None
+    complete: bool = True
+    stored: str = ""
+    remark: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What a tool found out, before it is put into words.
+
+    Attributes:
+        verb: What was done with `files`.
+        execution: The run, where there was one.
+        files: One report for each file that the call was about.
+        error: Why the call as a whole could not be done.
+        notes: What the model has to be told before anything else.
+    """
+
+    verb: Literal["read", "wrote", "listed", "removed", "saved"] = "saved"
+    execution: Execution | None = None
+    files: tuple[FileReport, ...] = ()
+    error: ToolError | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def failed(self) -> bool:
+        """Whether anything of it went wrong."""
+        ran_badly = self.execution is not None and self.execution.failed
+        return self.error is not None or ran_badly or any(f.error is not None for f in self.files)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,134 @@
+"""`LocalBackend`: starts sandboxes on this machine; the backend room of the flow."""
+
+import logging
+import os
+import sys
+import weakref
+from collections.abc import Mapping
+from typing import Literal, NoReturn
+
+from ci_toolkit.backends.base import Abilities, Sandbox
+from ci_toolkit.backends.local.factory import Factory, Limits, find_python
+from ci_toolkit.backends.local.house import House
+from ci_toolkit.backends.local.isolation import find_bubblewrap
+from ci_toolkit.backends.local.pool import Pool
+from ci_toolkit.backends.local.sandbox import LANGUAGES, LocalSandbox
+from ci_toolkit.errors import ConfigurationError, UnsupportedError
+
+__all__ = ["LocalBackend"]
+
+_log = logging.getLogger(__name__)
+
+
+class LocalBackend:
+    """Runs code in sandboxes on this machine; a `Backend` of the seam.
+
+    Args:
+        isolation: `bubblewrap`: a sandbox with its own user, process and network namespaces, a
+            read-only system and nothing of the host's files and settings but what is listed here.
+            `none`: no isolation; the code has all rights of this process's user.
+        network: `none`, or `host`: everything that the host reaches, itself included.
+        python: Path of the interpreter of the environment that code runs in; by default this one.
+            The environment is visible inside, read-only.
+        env: Variables for the sandbox. It has none of the host's but these: the certificate and
+            package index settings (such as `SSL_CERT_FILE`, `PIP_INDEX_URL` and, with a network,
+            the proxies), where they hold no credentials, so that `pip install` works where it
+            works on the host. A name given here replaces such a setting, and `""` removes it.
+        warm: Number of started sandboxes that are kept ready; each is used once.
+        root: Host folder below which the folders of sandboxes are made; by default the folder of
+            temporary files.
+        memory_bytes: Memory of each process, and of all processes of a sandbox together.
+        file_bytes: Size of each file.
+        temporary_bytes: Size of `/tmp` and of `/dev/shm`, which live in memory.
+        processes: Processes and threads of one sandbox.
+        output_bytes: How much of each output stream of a run is answered.
+        output_file_bytes: How much of a longer output is kept in a file of the sandbox.
+
+    Raises:
+        ConfigurationError: The settings are wrong, or bubblewrap is missing.
+    """
+
+    name = "local"
+    languages: tuple[str, ...] = LANGUAGES
+
+    def __init__(
+        self,
+        *,
+        isolation: Literal["bubblewrap", "none"] = "bubblewrap",
+        network: Literal["none", "host"] = "none",
+        python: str | None = None,
+        env: Mapping[str, str] | None = None,
+        warm: int = 0,
+        root: str | os.PathLike[str] | None = None,
+        memory_bytes: int = 4 * 1024**3,
+        file_bytes: int = 8 * 1024**3,
+        temporary_bytes: int = 1024**3,
+        processes: int = 512,
+        output_bytes: int = 128 * 1024,
+        output_file_bytes: int = 64 * 1024**2,
+    ) -> None:
+        _check(isolation, network)
+        self._network: Literal["none", "host"] = "host" if isolation == "none" else network
+        self._factory = Factory(
+            isolation=isolation,
+            network=self._network,
+            python=find_python(os.fspath(python or sys.executable)),
+            env=dict(env or {}),
+            limits=Limits(
+                memory_bytes=memory_bytes,
+                file_bytes=file_bytes,
+                temporary_bytes=temporary_bytes,
+                processes=processes,
+                output_bytes=output_bytes,
+                output_file_bytes=output_file_bytes,
+            ),
+        )
+        self._house = House(None if root is None else os.fspath(root))
+        self._pool = Pool(warm, weakref.WeakMethod(self._make))
+        self._finalizer = weakref.finalize(self, _close, self._pool, self._house)
+        if isolation == "none":
+            _log.warning("LocalBackend runs code without isolation, with all rights of this user.")
+        self._pool.refill()
+
+    @property
+    def abilities(self) -> Abilities:
+        """What the network setting says; all else that a backend can do, but no `attach`."""
+        return Abilities(network=self._network, stateful=frozenset(LANGUAGES))
+
+    def start(self, *, name: str) -> Sandbox:
+        """Starts a sandbox, or takes one that is ready; see `Backend.start`."""
+        sandbox = self._pool.take() or self._make()
+        sandbox.owner = self
+        _log.debug("Sandbox %s is %r.", sandbox.id, name)
+        return sandbox
+
+    def attach(self, sandbox_id: str) -> NoReturn:
+        """A sandbox here belongs to the process that started it; see `Backend.attach`."""
+        raise UnsupportedError(f"A local sandbox cannot be attached to ({sandbox_id:.50}).")
+
+    def close(self) -> None:
+        """Ends every sandbox of this backend; see `Backend.close`."""
+        self._finalizer()
+
+    def _make(self, *, warm: bool = False) -> LocalSandbox:
+        return self._factory.make(self._house, warm=warm)
+
+
+def _check(isolation: str, network: str) -> None:
+    if isolation not in ("bubblewrap", "none"):
+        raise ConfigurationError(f'isolation is "bubblewrap" or "none", not {isolation!r}.')
+    if network == "internet":
+        raise ConfigurationError(
+            'network="internet" is not available in the local backend yet: '
+            'use "none", or "host", which shares the network of this machine.'
+        )
+    if network not in ("none", "host"):
+        raise ConfigurationError(f'network is "none" or "host", not {network!r}.')
+    if isolation == "bubblewrap":
+        find_bubblewrap()
+
+
+def _close(pool: Pool, house: House) -> None:
+    """Ends everything; knows the backend no more, which may be gone."""
+    pool.close()
+    house.close()

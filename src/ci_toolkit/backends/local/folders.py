@@ -1,0 +1,52 @@
+"""The host folders of sandboxes, and their removal whatever code has left in them."""
+
+import logging
+import os
+import shutil
+import subprocess
+import tempfile
+import uuid
+from pathlib import Path
+
+__all__ = ["make_root", "make_session", "remove"]
+
+_log = logging.getLogger(__name__)
+
+
+def make_root(parent: str | None) -> Path:
+    """A private folder for everything that one backend writes."""
+    if parent is not None:
+        Path(parent).mkdir(parents=True, exist_ok=True)
+    return Path(tempfile.mkdtemp(prefix="ci-toolkit-", dir=parent))
+
+
+def make_session(root: Path) -> Path:
+    """A new folder with `home` and `state`."""
+    folder = root / uuid.uuid4().hex
+    for name in ("home", "state"):
+        (folder / name).mkdir(parents=True)
+    return folder
+
+
+def remove(folder: Path) -> None:
+    """Removes a folder in which nothing runs any more; follows no link in it."""
+    if not shutil.rmtree.avoids_symlink_attacks:
+        _log.warning("Not removing %s: this platform cannot do it safely.", folder)
+        return
+    try:
+        shutil.rmtree(folder)
+    except FileNotFoundError:
+        return
+    except (OSError, RecursionError):
+        _insist(folder)
+
+
+def _insist(folder: Path) -> None:
+    """Removes what has no permissions, or lies too deep for a recursive function."""
+    environment = {"PATH": os.defpath, "LC_ALL": "C"}
+    for command in (["chmod", "-R", "u+rwX", "--"], ["rm", "-rf", "--one-file-system", "--"]):
+        subprocess.run(  # noqa: S603 - both follow no links while they go down
+            [*command, str(folder)], env=environment, capture_output=True, check=False
+        )
+    if folder.exists():
+        _log.warning("Could not remove %s.", folder)

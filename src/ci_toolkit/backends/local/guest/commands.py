@@ -1,0 +1,101 @@
+"""Runs shell commands, each in a fresh shell; used by the guest's worker."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import shutil
+from typing import TYPE_CHECKING, Iterator
+
+import processes
+from kernels import Pipes, Ran
+
+if TYPE_CHECKING:
+    from output import Output
+
+_LONGEST_ARGUMENT = 100_000
+_QUIET_SECONDS = 0.1
+_DRAIN_SECONDS = 1.0
+
+
+class Commands:
+    """Shell commands.
+
+    Args:
+        env: The environment that they see.
+        working_directory: Where they start.
+    """
+
+    def __init__(self, *, env: dict[str, str], working_directory: str) -> None:
+        self._shell = shutil.which("bash", path=env.get("PATH")) or "/bin/sh"
+        self._env = env
+        self._working_directory = working_directory
+        self._interrupted = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._number = 0
+        self._background: list[Pipes] = []
+
+    def run(self, command: str, *, timeout: float, output: Output) -> Ran:
+        """Runs one command; when time is up, it is ended with all that it started."""
+        self._number += 1
+        mark = str(self._number)
+        pipes = Pipes()
+        pipes.attach(output)
+        with _script(command) as (arguments, pass_fds):
+            process = processes.start(
+                [self._shell, *arguments],
+                env={**self._env, "CI_COMMAND": mark},
+                cwd=self._working_directory,
+                stdout=pipes.stdout_fd,
+                stderr=pipes.stderr_fd,
+                pass_fds=pass_fds,
+            )
+        pipes.started()
+        ended = self._wait(process.pid, timeout)
+        if ended == "completed":
+            code = processes.forget(process)
+            pipes.settle(_QUIET_SECONDS, _DRAIN_SECONDS)
+        else:
+            code = processes.end(process, mark=f"CI_COMMAND={mark}")
+            pipes.drain(_DRAIN_SECONDS)
+        pipes.detach()
+        self._let_go(pipes)
+        return Ran(exit_code=code, ended=ended)
+
+    def rearm(self) -> None:
+        """Forgets interrupts that came too late for the command before."""
+        with contextlib.suppress(BlockingIOError):
+            os.eventfd_read(self._interrupted)
+
+    def interrupt(self) -> None:
+        """Ends the command that is going on; from another thread."""
+        os.eventfd_write(self._interrupted, 1)
+
+    def _wait(self, pid: int, timeout: float) -> str:
+        pidfd = os.pidfd_open(pid)
+        try:
+            ready, _, _ = select.select([pidfd, self._interrupted], [], [], timeout)
+        finally:
+            os.close(pidfd)
+        if pidfd in ready:
+            return "completed"
+        return "interrupted" if ready else "timed_out"
+
+    def _let_go(self, pipes: Pipes) -> None:
+        """Goes on reading for processes in the background, which a closed pipe would end."""
+        self._background.append(pipes)
+        for old in [p for p in self._background if p.ended]:
+            old.close()
+            self._background.remove(old)
+
+
+@contextlib.contextmanager
+def _script(command: str) -> Iterator[tuple[list[str], list[int]]]:
+    """Arguments for the shell; a command too long for one comes through a file in memory."""
+    if len(command.encode()) < _LONGEST_ARGUMENT:
+        yield ["-c", command], []
+        return
+    with open(os.memfd_create("command"), "w+b") as file:
+        file.write(command.encode())
+        file.seek(0)
+        yield [f"/dev/fd/{file.fileno()}"], [file.fileno()]

@@ -1,0 +1,321 @@
+"""Python: one ipykernel process, asked over IPC sockets and watched while it works."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import os
+import select
+import signal
+import time
+from typing import TYPE_CHECKING, Any
+
+import processes
+from kernels import Kernel, Pipes, Ran
+
+if TYPE_CHECKING:
+    import zmq
+    from jupyter import Connection
+    from output import Output
+
+_START_SECONDS = 60.0
+_ASK_AGAIN = 0.1
+_AGAIN_AFTER = 1.0
+_KILL_AFTER = 3.0
+_DRAIN_SECONDS = 0.5
+_IMAGE_TYPES = {"image/png": "png", "image/jpeg": "jpg"}
+_IMAGES = 16
+
+
+class PythonKernel(Kernel):
+    """IPython in a process of its own.
+
+    Args:
+        python: The interpreter.
+        env: The environment of the process.
+        state_dir: Where sockets and connection files go.
+        working_directory: Where code starts.
+    """
+
+    def __init__(
+        self, python: str, *, env: dict[str, str], state_dir: str, working_directory: str
+    ) -> None:
+        self._python = python
+        self._env = env
+        self._state_dir = state_dir
+        self._working_directory = working_directory
+        self._interrupted = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._process: _Process | None = None
+        self._starts = 0
+        self._lost = False
+
+    @property
+    def pid(self) -> int:
+        """The process that runs the code; 0 when there is none."""
+        process = self._process
+        return process.pid if process else 0
+
+    def prepare(self) -> None:
+        """Starts the process without waiting for it."""
+        if self._process is None:
+            self._starts += 1
+            base = os.path.join(self._state_dir, f"python-{self._starts}")
+            self._process = _Process(self._python, base, self._env, self._working_directory)
+
+    def warm_up(self) -> None:
+        """Waits until the process is ready for a first run."""
+        if self._process is not None:
+            self._process.ready()
+
+    def run(self, code: str, *, language: str, timeout: float, output: Output) -> Ran:  # noqa: ARG002
+        """Runs one cell."""
+        if self._process is not None and self._process.ended:
+            self._give_up()
+        self.prepare()
+        assert self._process is not None  # noqa: S101 - for the type checker
+        process = self._process
+        process.pipes.attach(output)
+        restarted, self._lost = self._lost, False
+        if process.ready():
+            ran = _Cell(process, code, timeout, self._interrupted).run()
+        else:
+            ran = Ran(exit_code=1, ended="died", state_kept=False)
+            output.write("stderr", b"The Python process did not start.\n")
+        if not ran.state_kept:
+            process.kill()
+        process.pipes.drain(_DRAIN_SECONDS)
+        process.pipes.detach()
+        if not ran.state_kept:
+            self._give_up()
+        ran.restarted = restarted
+        return ran
+
+    def rearm(self) -> None:
+        """Forgets interrupts that came too late for the run before."""
+        with contextlib.suppress(BlockingIOError):
+            os.eventfd_read(self._interrupted)
+
+    def interrupt(self) -> None:
+        """Makes the run that is going on end as `interrupted`; from another thread."""
+        os.eventfd_write(self._interrupted, 1)
+
+    def close(self) -> None:
+        """Ends the process and everything that it started."""
+        if self._process:
+            self._process.close()
+            self._process = None
+
+    def _give_up(self) -> None:
+        self.close()
+        self._lost = True
+
+
+class _Process:
+    """One ipykernel process with its pipes and sockets."""
+
+    def __init__(self, python: str, base: str, env: dict[str, str], cwd: str) -> None:
+        self.pipes = Pipes()
+        self._settings = _settings(base)
+        self._connection: Connection | None = None
+        with open(base + ".json", "w", encoding="utf-8") as file:
+            json.dump(self._settings, file)
+        read, self._stop = os.pipe2(os.O_CLOEXEC)
+        self._mark = f"CI_KERNEL={os.path.basename(base)}"
+        name, _, value = self._mark.partition("=")
+        script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "startup.py")
+        self._process = processes.start(
+            [python, script, base + ".json", str(read)],
+            env={**env, name: value},
+            cwd=cwd,
+            stdout=self.pipes.stdout_fd,
+            stderr=self.pipes.stderr_fd,
+            pass_fds=[read],
+        )
+        os.close(read)
+        self.pipes.started()
+        self.pid = self._process.pid
+        self.pidfd = os.pidfd_open(self.pid)
+
+    @property
+    def ended(self) -> bool:
+        """Whether the process is gone."""
+        return bool(select.select([self.pidfd], [], [], 0)[0])
+
+    @property
+    def connection(self) -> Connection:
+        """The sockets; opened at first use."""
+        if self._connection is None:
+            # Imported late: the process has been starting meanwhile.
+            from jupyter import Connection  # noqa: PLC0415
+
+            self._connection = Connection(self._settings)
+        return self._connection
+
+    def ready(self) -> bool:
+        """Waits until the kernel answers on both channels; False when it does not."""
+        if self._connection is not None:
+            return not self.ended
+        connection = self.connection
+        deadline = time.monotonic() + _START_SECONDS
+        answered = heard = False
+        poller = _poller(self)
+        while not self.ended and time.monotonic() < deadline:
+            # A subscription takes effect some time after it was made: ask until it is heard.
+            connection.send("shell", "kernel_info_request", {})
+            until = time.monotonic() + _ASK_AGAIN
+            while time.monotonic() < until and not (answered and heard):
+                poller.poll(max(0.0, until - time.monotonic()) * 1000)
+                heard = connection.receive("iopub") is not None or heard
+                answered = connection.receive("shell") is not None or answered
+                if self.ended:
+                    return False
+            if answered and heard:
+                return True
+        return False
+
+    def stop(self) -> None:
+        """Asks the run to end, in all the ways that leave the process alive."""
+        with contextlib.suppress(OSError):
+            os.write(self._stop, b"s")
+            os.kill(self.pid, signal.SIGINT)
+
+    def kill(self) -> None:
+        """Kills the process and everything that it started."""
+        processes.end(self._process, mark=self._mark)
+
+    def close(self) -> None:
+        """Kills the process and closes what leads to it."""
+        self.kill()
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+        self.pipes.close()
+        for descriptor in (self._stop, self.pidfd):
+            os.close(descriptor)
+
+
+class _Cell:
+    """One run of code, from the request until it has ended in one way or another."""
+
+    def __init__(self, process: _Process, code: str, timeout: float, interrupted: int) -> None:
+        self._process = process
+        self._connection = process.connection
+        self._interrupted = interrupted
+        self._ran = Ran()
+        self._idle = self._replied = False
+        self._steps: list[float] = []
+        self._deadline = time.monotonic() + timeout
+        while self._connection.receive("shell") or self._connection.receive("iopub"):
+            pass  # What is left of the start or of an earlier run.
+        request = {
+            "code": code,
+            "silent": False,
+            "store_history": True,
+            "user_expressions": {},
+            "allow_stdin": False,
+            "stop_on_error": False,
+        }
+        self._id = self._connection.send("shell", "execute_request", request)
+
+    def run(self) -> Ran:
+        """Waits for the end."""
+        poller = _poller(self._process)
+        poller.register(self._interrupted, select.POLLIN)
+        while not (self._idle and self._replied):
+            ready = dict(poller.poll(max(0.0, self._next_step() - time.monotonic()) * 1000))
+            self._receive()
+            if self._idle and self._replied:
+                break
+            if self._process.pidfd in ready:
+                return self._died()
+            if self._interrupted in ready:
+                os.eventfd_read(self._interrupted)
+                self._begin_to_stop("interrupted")
+            if time.monotonic() >= self._next_step() and not self._stop_harder():
+                return self._killed()
+        return self._ran
+
+    def _next_step(self) -> float:
+        return self._steps[0] if self._steps else self._deadline
+
+    def _begin_to_stop(self, reason: str) -> None:
+        if self._ran.ended == "completed":
+            self._ran.ended = reason
+            now = time.monotonic()
+            self._steps = [now + _AGAIN_AFTER, now + _KILL_AFTER]
+            self._process.stop()
+
+    def _stop_harder(self) -> bool:
+        """The next rung of the ladder; False when only the end of the process is left."""
+        if not self._steps:
+            self._begin_to_stop("timed_out")
+            return True
+        self._steps.pop(0)
+        self._process.stop()
+        return bool(self._steps)
+
+    def _receive(self) -> None:
+        while message := self._connection.receive("iopub"):
+            if message.kind == "display_data":
+                self._keep_images(message.content)
+            elif message.parent == self._id and message.kind == "status":
+                self._idle = message.content.get("execution_state") == "idle"
+        while message := self._connection.receive("shell"):
+            if message.parent == self._id and message.kind == "execute_reply":
+                self._replied = True
+                code = message.content.get("exit_code", 1)
+                self._ran.exit_code = code if isinstance(code, int) else 1
+
+    def _keep_images(self, content: dict[str, Any]) -> None:
+        for media_type, ending in _IMAGE_TYPES.items():
+            text = content.get("data", {}).get(media_type)
+            number = len(self._ran.images) + 1
+            if isinstance(text, str) and number <= _IMAGES:
+                with contextlib.suppress(ValueError):
+                    image = base64.b64decode(text)
+                    self._ran.images.append((media_type, f"figure-{number}.{ending}", image))
+
+    def _died(self) -> Ran:
+        if self._ran.ended == "completed":
+            self._ran.ended = "died"
+        self._ran.exit_code = self._process_code()
+        self._ran.state_kept = False
+        return self._ran
+
+    def _process_code(self) -> int:
+        # The exit status stays to be collected by whoever closes the process.
+        status = os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOWAIT)
+        if status is None or status.si_code == os.CLD_EXITED:
+            return status.si_status if status else 1
+        return -status.si_status
+
+    def _killed(self) -> Ran:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self._process.pid, signal.SIGKILL)
+        self._ran.exit_code = -signal.SIGKILL
+        self._ran.state_kept = False
+        return self._ran
+
+
+def _poller(process: _Process) -> zmq.Poller:
+    import zmq  # noqa: PLC0415 - late, as the process is started before
+
+    poller = zmq.Poller()
+    poller.register(process.connection.socket("shell"), zmq.POLLIN)
+    poller.register(process.connection.socket("iopub"), zmq.POLLIN)
+    poller.register(process.pidfd, zmq.POLLIN)
+    return poller
+
+
+def _settings(base: str) -> dict[str, Any]:
+    """A connection file's content, for sockets beside it."""
+    names = ("shell", "iopub", "stdin", "control", "hb")
+    return {
+        "transport": "ipc",
+        "ip": base,
+        "key": os.urandom(16).hex(),
+        "signature_scheme": "hmac-sha256",
+        "kernel_name": "python",
+        **{f"{name}_port": number for number, name in enumerate(names, 1)},
+    }

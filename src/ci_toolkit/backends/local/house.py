@@ -1,0 +1,86 @@
+"""All sandboxes of one backend with their folders; who ends them in the end."""
+
+import threading
+from pathlib import Path
+
+from ci_toolkit.backends.local import folders
+from ci_toolkit.backends.local.calls import Calls
+from ci_toolkit.errors import BackendUnavailableError
+
+__all__ = ["House"]
+
+
+class House:
+    """Keeps what has to be ended and removed; knows no backend, so that one can be forgotten.
+
+    Args:
+        parent: Host folder below which everything is written; None for temporary files.
+    """
+
+    def __init__(self, parent: str | None) -> None:
+        self._parent = parent
+        self._root: Path | None = None
+        self._lock = threading.Lock()
+        self._closed = False
+        self._lodgers: dict[str, Calls | None] = {}
+        self._ending: dict[str, threading.Event] = {}
+
+    @property
+    def root(self) -> Path:
+        """A private folder; made at first use."""
+        with self._lock:
+            if self._closed:
+                raise BackendUnavailableError("This local backend has been closed.")
+            if self._root is None:
+                self._root = folders.make_root(self._parent)
+            return self._root
+
+    def new_folder(self) -> Path:
+        """Makes the folder of a new sandbox."""
+        folder = folders.make_session(self.root)
+        with self._lock:
+            self._lodgers[folder.name] = None
+        return folder
+
+    def move_in(self, name: str, calls: Calls) -> None:
+        """Notes the guest that lives in a folder.
+
+        Raises:
+            BackendUnavailableError: The backend has been closed meanwhile.
+        """
+        with self._lock:
+            if name in self._lodgers:
+                self._lodgers[name] = calls
+                return
+        calls.close()
+        folders.remove(self.root / name)
+
+    def end(self, name: str) -> None:
+        """Ends one sandbox, and removes its folder; a second call waits for the first."""
+        with self._lock:
+            root, first = self._root, name in self._lodgers
+            calls = self._lodgers.pop(name, None)
+            ended = self._ending.setdefault(name, threading.Event()) if first else None
+            waiting = self._ending.get(name)
+        if ended is None or root is None:
+            if waiting:
+                waiting.wait(60)
+            return
+        try:
+            if calls:
+                calls.close()
+            folders.remove(root / name)
+        finally:
+            with self._lock:
+                self._ending.pop(name, None)
+            ended.set()
+
+    def close(self) -> None:
+        """Ends all sandboxes, and removes everything that was written."""
+        with self._lock:
+            self._closed = True
+            names = list(self._lodgers)
+        for name in names:
+            self.end(name)
+        if self._root is not None:
+            folders.remove(self._root)

@@ -1,0 +1,230 @@
+"""How a guest is started and ended: inside bubblewrap, or unconfined; the only room that knows.
+
+`Bubblewrap` and `Unconfined` offer the same: places as the guest sees them, a check, a start.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from ci_toolkit.backends.local import mounts
+from ci_toolkit.backends.local.cgroup import PidsGroup
+from ci_toolkit.backends.local.environment import Interpreter
+from ci_toolkit.backends.local.processes import Confined, Loose, Running
+from ci_toolkit.backends.local.wire import Wire
+from ci_toolkit.errors import BackendUnavailableError, ConfigurationError
+
+__all__ = ["Bubblewrap", "Isolation", "Places", "Unconfined"]
+
+GUEST = str(Path(__file__).parent / "guest")
+_OPT_OUT = 'LocalBackend(isolation="none") runs code unconfined, with all your rights.'
+_INSTALL = (
+    "The local backend needs bubblewrap 0.8 or newer (apt install bubblewrap, "
+    f"dnf install bubblewrap) on Linux. {_OPT_OUT}"
+)
+_SWITCH_ON = (
+    "bubblewrap needs unprivileged user namespaces: see the sysctls "
+    "kernel.unprivileged_userns_clone, user.max_user_namespaces and, on Ubuntu, "
+    "kernel.apparmor_restrict_unprivileged_userns; a container needs a seccomp profile that "
+    f"allows them. {_OPT_OUT}"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Places:
+    """Where a sandbox's folders are, as its guest sees them."""
+
+    working_directory: str
+    state: str
+    guest: str
+
+
+class Isolation(Protocol):
+    """A way to start guests."""
+
+    def places(self, folder: Path) -> Places:
+        """Where the folders of a session are for its guest."""
+        ...
+
+    def start(self, folder: Path, settings: dict[str, object], env: Mapping[str, str]) -> Running:
+        """Starts a guest on a session's folder, which holds `home` and `state`.
+
+        Raises:
+            ConfigurationError: This machine cannot isolate in this way.
+            BackendUnavailableError: It did not work this time.
+        """
+        ...
+
+
+def find_bubblewrap() -> str:
+    """The program.
+
+    Raises:
+        ConfigurationError: It is missing or too old.
+    """
+    program = shutil.which("bwrap")
+    if program is None:
+        raise ConfigurationError(_INSTALL)
+    done = subprocess.run([program, "--version"], capture_output=True, text=True, check=False)  # noqa: S603
+    version = re.search(r"(\d+)\.(\d+)", done.stdout)
+    if version is None or (int(version[1]), int(version[2])) < (0, 8):
+        raise ConfigurationError(f"{program} is {done.stdout.strip() or 'unusable'}. {_INSTALL}")
+    return program
+
+
+class Bubblewrap:
+    """Namespaces of the sandbox's own, a read-only system, no capabilities.
+
+    Args:
+        python: The environment that is visible inside.
+        visible: More host files and folders that are visible, read-only.
+        etc: A host folder with the generated files of the sandbox's `/etc`.
+        network: Whether the host's network is shared.
+        temporary_bytes: Size of `/tmp` and of `/dev/shm`.
+        processes: How many processes and threads a sandbox may have.
+    """
+
+    def __init__(
+        self,
+        *,
+        python: Interpreter,
+        visible: Sequence[str],
+        etc: Path,
+        network: bool,
+        temporary_bytes: int,
+        processes: int,
+    ) -> None:
+        self._program = find_bubblewrap()
+        self._python = python
+        self._shown = mounts.visible([*python.folders, python.deno, *visible])
+        self._etc = etc
+        self._network = network
+        self._temporary_bytes = temporary_bytes
+        self._processes = processes
+        mounts.write_etc(etc)
+
+    def places(self, folder: Path) -> Places:  # noqa: ARG002 - the same in every sandbox
+        """Fixed places, but never one that would hide the Python environment."""
+        return Places(
+            working_directory=mounts.free_place("/home/user", self._shown),
+            state=mounts.free_place("/var/lib/ci", self._shown),
+            guest=mounts.free_place("/opt/ci-guest", self._shown),
+        )
+
+    def start(self, folder: Path, settings: dict[str, object], env: Mapping[str, str]) -> Running:
+        """Starts bubblewrap; puts the guest under a limit of processes before it runs."""
+        places = self.places(folder)
+        arguments = [*self._arguments(folder, places), *mounts.environment(env)]
+        command = [self._python.path, "-I", places.guest, json.dumps(settings)]
+        told, tell = os.pipe()
+        wait, go = os.pipe()
+        with mounts.as_file(arguments) as listed:
+            numbers = ("--info-fd", tell, "--block-fd", wait, "--args", listed)
+            popen = _popen(
+                [self._program, *map(str, numbers), "--", *command],
+                env={},
+                cwd="/",
+                pass_fds=(tell, wait, listed),
+            )
+        for descriptor in (tell, wait):
+            os.close(descriptor)
+        with os.fdopen(told, "rb") as information, os.fdopen(go, "wb") as release:
+            wire = _wire(popen)
+            pid = self._first_process(popen, information.read(), wire)
+            group = PidsGroup.make(pid, self._processes)
+            running = Confined(popen, wire, pid, group)
+            release.write(b"g")
+        return running
+
+    def _arguments(self, folder: Path, places: Places) -> list[str]:
+        own = [
+            *mounts.bind(folder / "home", places.working_directory),
+            *mounts.bind(folder / "state", places.state),
+            *mounts.bind(Path(GUEST), places.guest, read_only=True),
+        ]
+        return [
+            "--unshare-all",
+            *(["--share-net"] if self._network else []),
+            *("--unshare-user", "--uid", "1000", "--gid", "1000", "--disable-userns"),
+            *("--cap-drop", "ALL", "--new-session", "--die-with-parent"),
+            *("--hostname", "sandbox", "--clearenv"),
+            *mounts.system(self._temporary_bytes),
+            *mounts.settings(self._etc, network=self._network),
+            *own,
+            *(
+                word
+                for path in self._shown
+                for word in mounts.bind(Path(path), path, read_only=True)
+            ),
+            *("--chdir", places.working_directory, "--remount-ro", "/dev", "--remount-ro", "/"),
+        ]
+
+    def _first_process(self, popen: "subprocess.Popen[bytes]", told: bytes, wire: Wire) -> int:
+        try:
+            return int(json.loads(told)["child-pid"])
+        except (ValueError, KeyError, TypeError):
+            popen.kill()
+            popen.wait()
+            reason = wire.tail
+            wire.close()
+            raise ConfigurationError(f"bubblewrap failed: {reason}\n{_SWITCH_ON}") from None
+
+
+class Unconfined:
+    """No isolation at all: the code has every right of this process's user.
+
+    Args:
+        python: The environment that code runs in.
+    """
+
+    def __init__(self, *, python: Interpreter) -> None:
+        self._python = python
+
+    def places(self, folder: Path) -> Places:
+        """The host's own paths."""
+        return Places(
+            working_directory=str(folder / "home"), state=str(folder / "state"), guest=GUEST
+        )
+
+    def start(self, folder: Path, settings: dict[str, object], env: Mapping[str, str]) -> Running:
+        """Starts the guest as an ordinary process."""
+        command = [self._python.path, "-I", GUEST, json.dumps(settings)]
+        marked = {**env, "CI_SANDBOX": folder.name}
+        try:
+            popen = _popen(command, env=marked, cwd=str(folder / "home"), pass_fds=())
+        except OSError as error:
+            raise BackendUnavailableError(f"The guest could not be started: {error}") from error
+        return Loose(popen, _wire(popen), f"CI_SANDBOX={folder.name}")
+
+
+def _popen(
+    command: list[str], *, env: Mapping[str, str], cwd: str, pass_fds: Sequence[int]
+) -> "subprocess.Popen[bytes]":
+    return subprocess.Popen(  # noqa: S603 - this is what a sandbox is for
+        command,
+        env=env,
+        cwd=cwd,
+        pass_fds=pass_fds,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+        bufsize=0,
+    )
+
+
+def _wire(popen: "subprocess.Popen[bytes]") -> Wire:
+    """Takes a process's pipes over."""
+    ends = [
+        os.dup(stream.fileno()) for stream in (popen.stdin, popen.stdout, popen.stderr) if stream
+    ]
+    for stream in (popen.stdin, popen.stdout, popen.stderr):
+        if stream:
+            stream.close()
+    return Wire(write=ends[0], read=ends[1], errors=ends[2])

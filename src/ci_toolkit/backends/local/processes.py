@@ -1,0 +1,97 @@
+"""A guest that runs, and how to end it with everything in it; made by `isolation`."""
+
+import contextlib
+import os
+import select
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol
+
+from ci_toolkit.backends.local.cgroup import PidsGroup
+from ci_toolkit.backends.local.wire import Wire
+
+__all__ = ["Confined", "Loose", "Running"]
+
+_PATIENCE = 10.0
+
+
+class Running(Protocol):
+    """A guest's processes and the wire to it."""
+
+    @property
+    def wire(self) -> Wire:
+        """The way to the guest."""
+        ...
+
+    def kill(self) -> None:
+        """Ends all processes of the sandbox, and waits until they have gone. Idempotent."""
+        ...
+
+
+class Confined:
+    """A guest in a PID namespace of its own: when the first process ends, all do."""
+
+    def __init__(
+        self, popen: "subprocess.Popen[bytes]", wire: Wire, first: int, group: PidsGroup | None
+    ) -> None:
+        self.wire = wire
+        self._popen = popen
+        self._group = group
+        # As long as this is open the number cannot come to mean another process.
+        self._first = os.pidfd_open(first)
+
+    def kill(self) -> None:
+        """Ends the namespace; the kernel leaves nothing of it behind."""
+        if self._first < 0:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self._first, signal.SIGKILL)
+        select.select([self._first], [], [], _PATIENCE)
+        os.close(self._first)
+        self._first = -1
+        _end(self._popen)
+        if self._group:
+            self._group.remove()
+
+
+class Loose:
+    """A guest without isolation; its processes are known by a mark in their environment."""
+
+    def __init__(self, popen: "subprocess.Popen[bytes]", wire: Wire, mark: str) -> None:
+        self.wire = wire
+        self._popen = popen
+        self._mark = mark.encode()
+        self._ended = False
+
+    def kill(self) -> None:
+        """Ends the guest and everything that carries the mark."""
+        if self._ended:
+            return
+        self._ended = True
+        _end(self._popen)
+        deadline = time.monotonic() + _PATIENCE
+        while time.monotonic() < deadline:
+            living = list(self._living())
+            if not living:
+                return
+            for pid in living:
+                with contextlib.suppress(OSError):
+                    os.kill(pid, signal.SIGKILL)
+            time.sleep(0.002)
+
+    def _living(self) -> Iterator[int]:
+        for folder in Path("/proc").iterdir():
+            if folder.name.isdecimal():
+                with contextlib.suppress(OSError):
+                    # An ended process has an empty environment, so it is not found again.
+                    if self._mark in (folder / "environ").read_bytes().split(b"\0"):
+                        yield int(folder.name)
+
+
+def _end(popen: "subprocess.Popen[bytes]") -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(popen.pid, signal.SIGKILL)
+    popen.wait()

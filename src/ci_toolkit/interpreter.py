@@ -1,0 +1,219 @@
+"""The hall of the house: `CodeInterpreter.call` carries every call through all its rooms."""
+
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from difflib import get_close_matches
+from types import TracebackType
+from typing import BinaryIO, Final, Self
+from uuid import uuid4
+
+from ci_toolkit.backends.base import Backend, Sandbox
+from ci_toolkit.cancellation import Cancellation
+from ci_toolkit.context import Context
+from ci_toolkit.errors import CodeInterpreterError, ConfigurationError, TooLargeError, ToolError
+from ci_toolkit.files import ConversationFiles
+from ci_toolkit.limits import Limits
+from ci_toolkit.rendering import render, sentence
+from ci_toolkit.results import Answer, OnOutput, Outcome
+from ci_toolkit.schemas import Arguments
+from ci_toolkit.scope import Scope
+from ci_toolkit.sessions import Session, Sessions
+from ci_toolkit.tools import TOOLS, WORKSPACE_TOOLS, Tool
+from ci_toolkit.workspaces.base import CHUNK, StoredFile, Workspace
+from ci_toolkit.workspaces.memory import InMemoryWorkspace
+
+__all__ = ["CodeInterpreter"]
+
+logger = logging.getLogger(__name__)
+
+_TOOLS: Final = {tool.name: tool for tool in (*TOOLS, *WORKSPACE_TOOLS)}
+
+
+class CodeInterpreter:
+    """Four tools for agents, over a backend that runs code and a workspace that keeps files.
+
+    Safe to use from many threads; calls of one scope run one after the other, calls of different
+    scopes side by side. Also a context manager.
+
+    Args:
+        backend: Where code runs. Closed with the interpreter.
+        workspace: Where uploads and saved files are kept; in memory if not given.
+        limits: Bounds that the model cannot change.
+    """
+
+    def __init__(
+        self, backend: Backend, workspace: Workspace | None = None, *, limits: Limits | None = None
+    ) -> None:
+        if not isinstance(backend, Backend):
+            raise ConfigurationError(f"{backend!r} is no Backend.")
+        self.backend = backend
+        self.workspace: Workspace = InMemoryWorkspace() if workspace is None else workspace
+        if not isinstance(self.workspace, Workspace):
+            raise ConfigurationError(f"{workspace!r} is no Workspace.")
+        self.limits = limits or Limits()
+        self._sessions = Sessions(backend, self.workspace, self.limits)
+
+    def call(
+        self,
+        name: str,
+        arguments: object,
+        *,
+        scope: Scope,
+        on_output: OnOutput | None = None,
+        cancellation: Cancellation | None = None,
+    ) -> Outcome:
+        """Carries one call of a model through the house; blocks until it is answered.
+
+        Whatever goes wrong is an outcome: nothing is raised for what a model, a sandbox or a
+        workspace does.
+
+        Args:
+            name: A tool's name.
+            arguments: What the model sent, as a mapping, or the tool's checked arguments.
+            scope: Whose call it is.
+            on_output: Receives live output where the backend has it.
+            cancellation: Thrown from another thread to end the call.
+        """
+        cancellation = cancellation or Cancellation()
+        try:
+            tool = _tool(name)
+            checked = tool.arguments.parse(arguments)
+            session = self._sessions.get(scope)
+            answer = self._run(tool, checked, session, on_output, cancellation)
+        except CodeInterpreterError as error:
+            answer = Answer(error=_told(error, scope))
+        except Exception as error:  # noqa: BLE001 - a defect must neither end an agent nor leak
+            answer = Answer(error=_told_of_a_defect(error, scope))
+        return render(name, answer, self.limits)
+
+    def upload(self, name: str, data: bytes | BinaryIO, *, scope: Scope) -> StoredFile:
+        """Keeps a user's file; it is in the sandbox's working directory from the next call on.
+
+        An upload of the same name is replaced.
+
+        Args:
+            name: A plain file name.
+            data: The content, or a binary file that is read in pieces from where it stands.
+            scope: Whose conversation it belongs to.
+
+        Raises:
+            InvalidArgumentsError: The name is no plain file name.
+            TooLargeError: The file is over `Limits.file_bytes`; nothing was stored.
+            WorkspaceError: The workspace failed; nothing was stored.
+        """
+        pieces = _pieces(data, self.limits.file_bytes)
+        return ConversationFiles(self.workspace, scope).upload(name, pieces)
+
+    def files(self, scope: Scope, prefix: str = "") -> list[StoredFile]:
+        """The conversation's uploads and saved files.
+
+        Args:
+            scope: Whose.
+            prefix: Such as `code-interpreter/`; empty for all.
+
+        Returns:
+            Files with keys such as `code-interpreter/chart.png`, as `download` takes them.
+        """
+        return list(ConversationFiles(self.workspace, scope).stored(prefix))
+
+    def download(self, path: str, *, scope: Scope) -> bytes:
+        """The content of one file, such as `code-interpreter/chart.png`.
+
+        Raises:
+            WorkspaceFileMissingError: There is no such file in this conversation.
+        """
+        return b"".join(self.open(path, scope=scope))
+
+    def open(self, path: str, *, scope: Scope) -> Iterator[bytes]:
+        """As `download`, in pieces of at most 1 MiB, for files that should not fill the memory."""
+        return ConversationFiles(self.workspace, scope).open(path)
+
+    def close(self, scope: Scope | None = None) -> None:
+        """Ends one session and its sandbox; without a scope all of them, and the backend.
+
+        Uploads and saved files stay. Idempotent; never raises.
+        """
+        self._sessions.close(scope)
+        if scope is None:
+            self.backend.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _run(
+        self,
+        tool: Tool,
+        arguments: Arguments,
+        session: Session,
+        on_output: OnOutput | None,
+        cancellation: Cancellation,
+    ) -> Answer:
+        answer, notes = session.run(self._work(tool, arguments, session, on_output), cancellation)
+        return replace(answer, notes=(*notes, *answer.notes))
+
+    def _work(
+        self, tool: Tool, arguments: Arguments, session: Session, on_output: OnOutput | None
+    ) -> Callable[[Sandbox], Answer]:
+        def work(sandbox: Sandbox) -> Answer:
+            context = Context(
+                sandbox=sandbox,
+                files=session.files,
+                limits=self.limits,
+                on_output=on_output,
+                is_unchanged_upload=session.is_unchanged_upload,
+            )
+            try:
+                return tool.run(arguments, context)
+            except ToolError as error:
+                return Answer(error=error)
+
+        return work
+
+
+def _tool(name: str) -> Tool:
+    if name in _TOOLS:
+        return _TOOLS[name]
+    near = get_close_matches(name, _TOOLS, n=1)
+    meant = f" Did you mean {near[0]!r}?" if near else ""
+    known = ", ".join(tool.name for tool in TOOLS)
+    raise ToolError(f"There is no tool {name!r}.{meant} The tools are {known}.")
+
+
+def _told(error: CodeInterpreterError, scope: Scope) -> ToolError:
+    """What the model may know of an error; the rest goes to the operator's log."""
+    if isinstance(error, ToolError):
+        return error
+    logger.error("%s in %s: %s", type(error).__name__, scope, error, exc_info=error)
+    return ToolError(sentence(error))
+
+
+def _told_of_a_defect(error: Exception, scope: Scope) -> ToolError:
+    reference = uuid4().hex[:8]
+    logger.error("Defect %s in %s", reference, scope, exc_info=error)
+    return ToolError(
+        f"The code interpreter failed inside (reference {reference}); it is not known whether "
+        "anything was run. Check before you repeat it."
+    )
+
+
+def _pieces(data: bytes | BinaryIO, most: int) -> Iterator[bytes]:
+    """The content in pieces, as far as it may go."""
+    size = 0
+    if isinstance(data, (bytes, bytearray, memoryview)):
+        pieces: Iterator[bytes] = iter([bytes(data)])
+    else:
+        pieces = iter(lambda: data.read(CHUNK), b"")
+    for piece in pieces:
+        size += len(piece)
+        if size > most:
+            raise TooLargeError(f"The upload is larger than {most:,} bytes; nothing was stored.")
+        yield piece

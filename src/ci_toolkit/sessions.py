@@ -1,0 +1,218 @@
+"""Room 3, one conversation: its sandbox, one call at a time, its loss survived and told once."""
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from hashlib import sha256
+from threading import Lock
+from typing import TypeVar
+
+from ci_toolkit.backends.base import Backend, Sandbox
+from ci_toolkit.cancellation import Cancellation
+from ci_toolkit.errors import CancelledCallError, SandboxLostError
+from ci_toolkit.files import SAVED, UPLOADS, ConversationFiles, Hashed
+from ci_toolkit.limits import Limits
+from ci_toolkit.results import FileWrite
+from ci_toolkit.scope import Scope
+from ci_toolkit.workspaces.base import StoredFile, Workspace
+
+__all__ = ["Session", "Sessions"]
+
+logger = logging.getLogger(__name__)
+
+_Value = TypeVar("_Value")
+_NAMES_IN_A_NOTE = 20
+
+
+class Session:
+    """One line of work of one conversation; outlives any sandbox.
+
+    Attributes:
+        scope: Whose it is.
+        files: The conversation's files in the workspace.
+    """
+
+    def __init__(self, scope: Scope, backend: Backend, workspace: Workspace) -> None:
+        self.scope = scope
+        self.files = ConversationFiles(workspace, scope)
+        self.used = time.monotonic()
+        self._backend = backend
+        self._lock = Lock()
+        self._sandbox: Sandbox | None = None
+        self._lost = False
+        self._closed = False
+        self._uploads: dict[str, StoredFile] = {}
+        self._upload_digests: dict[str, str] = {}
+        self._notes: list[str] = []
+
+    @property
+    def busy(self) -> bool:
+        """Whether a call goes on."""
+        return self._lock.locked()
+
+    def run(
+        self, work: Callable[[Sandbox], _Value], cancellation: Cancellation
+    ) -> tuple[_Value, tuple[str, ...]]:
+        """Does one call's work in the sandbox of this session, after the calls before it.
+
+        Starts a sandbox where there is none, and puts uploads and saved files into it. Work whose
+        sandbox turns out to be gone before anything ran is done once more in a new one.
+
+        Returns:
+            What `work` returned, and what the model has to be told first.
+
+        Raises:
+            CancelledCallError: Cancelled while waiting.
+            SandboxLostError: The sandbox ended during the work.
+            BackendError, WorkspaceError: No sandbox could be made ready.
+        """
+        with self._lock:
+            try:
+                value = self._work(work, cancellation)
+            except SandboxLostError as error:
+                if error.may_have_run:
+                    raise
+                value = self._work(work, cancellation)
+            finally:
+                self.used = time.monotonic()
+            notes, self._notes = tuple(self._notes), []
+            return value, notes
+
+    def is_unchanged_upload(self, path: str, digest: str) -> bool:
+        """Whether a sandbox file is an upload as the user sent it."""
+        return self._upload_digests.get(path) == digest
+
+    def close(self) -> None:
+        """Ends the sandbox; a call that goes on loses it. Idempotent; never raises."""
+        self._closed = True
+        sandbox = self._sandbox
+        if sandbox is not None:
+            sandbox.close()
+
+    def _work(self, work: Callable[[Sandbox], _Value], cancellation: Cancellation) -> _Value:
+        with self._noticing_loss():
+            sandbox = self._sandbox
+            if sandbox is None:
+                sandbox = self._start()
+            else:
+                self._bring_uploads(sandbox)
+            with cancellation.watching(sandbox.interrupt):
+                return work(sandbox)
+
+    @contextmanager
+    def _noticing_loss(self) -> Iterator[None]:
+        try:
+            yield
+        except SandboxLostError as error:
+            logger.warning("Sandbox lost in %s: %s", self.scope, error)
+            if self._sandbox is not None:
+                self._sandbox.close()
+                self._lost = True
+            self._sandbox = None
+            raise
+
+    def _start(self) -> Sandbox:
+        digest = sha256(repr(self.scope).encode()).hexdigest()[:16]
+        sandbox = self._backend.start(name=f"ci-toolkit-{digest}")
+        self._uploads, self._upload_digests, self._notes = {}, {}, []
+        try:
+            self._bring_uploads(sandbox)
+            self._restore(sandbox)
+        except BaseException:
+            sandbox.close()
+            raise
+        self._sandbox, self._lost = sandbox, False
+        if self._closed:
+            # `close` may have come during the start, when it found no sandbox to end.
+            sandbox.close()
+            raise CancelledCallError("The session was closed; nothing was run.")
+        return sandbox
+
+    def _bring_uploads(self, sandbox: Sandbox) -> None:
+        """Writes uploads that are new or newer than those in the sandbox."""
+        for upload in self.files.uploads():
+            before = self._uploads.get(upload.key)
+            if before is not None and before.etag == upload.etag:
+                continue
+            content = Hashed(self.files.open(UPLOADS + upload.key))
+            (written,) = sandbox.write_files([FileWrite(path=upload.key, chunks=content)])
+            self._uploads[upload.key] = upload
+            self._upload_digests[upload.key] = content.hexdigest
+            if written.error is not None:
+                self._notes.append(f"The upload {upload.key!r} is not there: {written.error}")
+            elif before is not None:
+                self._notes.append(
+                    f"A newer version of {upload.key!r} was uploaded and has replaced the file."
+                )
+
+    def _restore(self, sandbox: Sandbox) -> None:
+        """Puts saved files back and says what a loss took; nothing to say on a first start."""
+        saved = self.files.saved()
+        if not saved and not self._lost:
+            return
+        back, failed = list(self._uploads), list[str]()
+        for name, entry in saved.items():
+            upload = self._uploads.get(entry.path)
+            if upload is not None and upload.modified > entry.modified:
+                continue
+            chunks = self.files.open(SAVED + name)
+            (written,) = sandbox.write_files([FileWrite(path=entry.path, chunks=chunks)])
+            (back if written.error is None else failed).append(entry.path)
+        self._notes.insert(0, _loss(back, failed))
+
+
+def _loss(back: list[str], failed: list[str]) -> str:
+    """What a model has to know after its sandbox was replaced."""
+    restored = f"Restored: {_names(back)}." if back else "There were no saved files to restore."
+    missing = f" Could not be restored: {_names(failed)}." if failed else ""
+    return (
+        "The earlier sandbox is gone and this is a new one: variables, imports, installed packages "
+        f"and files that were not saved to the workspace were lost. {restored}{missing}"
+    )
+
+
+def _names(paths: list[str]) -> str:
+    names = sorted(set(paths))
+    more = len(names) - _NAMES_IN_A_NOTE
+    return ", ".join(names[:_NAMES_IN_A_NOTE]) + (f" and {more} more" if more > 0 else "")
+
+
+class Sessions:
+    """All sessions of one interpreter, by scope."""
+
+    def __init__(self, backend: Backend, workspace: Workspace, limits: Limits) -> None:
+        self._backend = backend
+        self._workspace = workspace
+        self._limits = limits
+        self._lock = Lock()
+        self._sessions: dict[Scope, Session] = {}
+
+    def get(self, scope: Scope) -> Session:
+        """The session of a scope, new if need be; ends others that were idle for too long."""
+        with self._lock:
+            idle = self._take_idle(but=scope)
+            session = self._sessions.get(scope)
+            if session is None:
+                session = self._sessions[scope] = Session(scope, self._backend, self._workspace)
+            session.used = time.monotonic()
+        for other in idle:
+            other.close()
+        return session
+
+    def close(self, scope: Scope | None = None) -> None:
+        """Ends the session of a scope, or all. Idempotent; never raises."""
+        with self._lock:
+            scopes = list(self._sessions) if scope is None else [scope]
+            ended = [self._sessions.pop(each) for each in scopes if each in self._sessions]
+        for session in ended:
+            session.close()
+
+    def _take_idle(self, *, but: Scope) -> list[Session]:
+        latest = time.monotonic() - self._limits.idle_seconds
+        scopes = [
+            scope
+            for scope, session in self._sessions.items()
+            if scope != but and session.used < latest and not session.busy
+        ]
+        return [self._sessions.pop(scope) for scope in scopes]

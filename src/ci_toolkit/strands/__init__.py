@@ -1,0 +1,11 @@
+"""The front door for Strands agents: outcomes as tool results.
+
+The last room of the flow: call → schema → tool → session → sandbox → result → rendering → adapter.
+"""
+
+from ci_toolkit.extras import extra
+
+with extra("strands", "strands"):
+    from ci_toolkit.strands.tools import code_interpreter_tools
+
+__all__ = ["code_interpreter_tools"]

@@ -1,0 +1,154 @@
+"""The plan of the house as a test: which room opens on which, and who may know which library."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import ci_toolkit
+
+ROOT = Path(ci_toolkit.__file__).parent
+
+FOUNDATIONS = {"errors", "limits", "paths", "scope", "results", "cancellation"}
+SEAMS = {"backends.base", "workspaces.base"}
+
+PLAN: dict[str, set[str]] = {
+    "errors": set(),
+    "limits": {"errors"},
+    "paths": {"errors"},
+    "scope": {"errors"},
+    "cancellation": {"errors"},
+    "results": {"errors"},
+    "backends": set(),
+    "backends.base": {"results"},
+    "backends.memory": {"backends.base", *FOUNDATIONS},
+    "backends.local": {"backends.base", *FOUNDATIONS},
+    "workspaces": {"workspaces.base", "workspaces.memory", "workspaces.directory"},
+    "workspaces.base": set(),
+    "workspaces.keys": {"errors"},
+    "workspaces.memory": {"workspaces.base", "workspaces.keys", "errors"},
+    "workspaces.directory": {"workspaces.base", "workspaces.keys", "errors"},
+    "schemas": {"errors"},
+    "files": {"workspaces.base", *FOUNDATIONS},
+    "reading": {"files", *FOUNDATIONS},
+    "saving": {"backends.base", "files", *FOUNDATIONS},
+    "context": {"backends.base", "files", "saving", *FOUNDATIONS},
+    "outputs": {"context", "reading", *FOUNDATIONS},
+    "tools": {"context", "outputs", "reading", "schemas", *FOUNDATIONS},
+    "sessions": {"files", *SEAMS, *FOUNDATIONS},
+    "rendering": {*FOUNDATIONS},
+    "interpreter": {
+        "context",
+        "files",
+        "rendering",
+        "schemas",
+        "sessions",
+        "tools",
+        "workspaces.memory",
+        *SEAMS,
+        *FOUNDATIONS,
+    },
+    "": {"interpreter", *FOUNDATIONS},
+    "doors": {"tools", *FOUNDATIONS},
+    "bridge": {"interpreter", "rendering", *FOUNDATIONS},
+    "langchain": {"bridge", "doors", "interpreter", *FOUNDATIONS},
+    "strands": {"bridge", "doors", "interpreter", "schemas", *FOUNDATIONS},
+    "testing": {"doors", *SEAMS, *FOUNDATIONS},
+    "demo": {"interpreter", "langchain", "strands", "testing", *FOUNDATIONS},
+    "cli": {"backends.local", "demo", "interpreter", "workspaces", *FOUNDATIONS},
+}
+"""A room, and the rooms that it may open on; a package stands for all files below it."""
+
+LIBRARIES: dict[str, set[str]] = {
+    "PIL": {"rendering"},
+    "langchain": {"langchain", "testing", "demo"},
+    "langchain_core": {"langchain", "testing", "demo"},
+    "langgraph": {"langchain", "testing", "demo"},
+    "strands": {"strands", "testing", "demo"},
+    "jupyter_client": {"backends.local"},
+    "ipykernel": {"backends.local"},
+    "zmq": {"backends.local"},
+    "tree_sitter": {"backends.local"},
+    "tree_sitter_typescript": {"backends.local"},
+    "deno": {"backends.local"},
+    "pytest": {"testing"},
+    "rich": {"cli", "demo"},
+    "typer": {"cli"},
+    "statsmodels": {"demo"},
+    "boto3": set(),
+    "botocore": set(),
+}
+"""An optional or far-reaching library, and the rooms that may know it."""
+
+
+def room_of(module: str) -> str:
+    """The name on the plan: the longest one that is the module or a package above it."""
+    return max(
+        (room for room in PLAN if module == room or module.startswith(f"{room}.") or not room),
+        key=len,
+    )
+
+
+def imports() -> list[tuple[str, str]]:
+    """Every import of every file, as (room, imported module)."""
+    found = []
+    for file in sorted(ROOT.rglob("*.py")):
+        parts = file.relative_to(ROOT).with_suffix("").parts
+        module = ".".join(part for part in parts if part != "__init__")
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Import):
+                found += [(module, alias.name) for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                found.append((module, node.module))
+    return found
+
+
+def test_every_file_stands_on_the_plan() -> None:
+    strangers = {module for module, _ in imports() if not room_of(module) and module}
+
+    assert strangers == set()
+
+
+def test_rooms_open_only_on_the_rooms_that_the_plan_shows() -> None:
+    arrows = {
+        (room_of(module), room_of(target.removeprefix("ci_toolkit").lstrip(".")))
+        for module, target in imports()
+        if target.split(".")[0] == "ci_toolkit"
+    }
+    undrawn = {(a, b) for a, b in arrows if a != b and b not in PLAN[a]}
+
+    assert undrawn == set()
+
+
+def test_a_library_is_known_only_in_its_rooms() -> None:
+    trespassing = {
+        (room_of(module), library)
+        for module, target in imports()
+        if (library := target.split(".")[0]) in LIBRARIES
+        and room_of(module) not in LIBRARIES[library]
+    }
+
+    assert trespassing == set()
+
+
+def test_the_front_door_imports_no_optional_library() -> None:
+    optional = sorted(set(LIBRARIES) - {"PIL", "boto3", "botocore"})
+    script = f"import sys, ci_toolkit; print([m for m in {optional} if m in sys.modules])"
+
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_library_reads_the_environment_only_where_it_says_so() -> None:
+    readers = {
+        file.relative_to(ROOT).as_posix()
+        for file in ROOT.rglob("*.py")
+        if "guest" not in file.parts  # these files run inside the sandbox, in its environment
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.Attribute) and node.attr in {"environ", "getenv"}
+    }
+
+    assert readers <= {"backends/local/factory.py"}

@@ -1,0 +1,349 @@
+"""One conversation: its uploads, its losses, who shares what with whom."""
+
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from ci_toolkit import Cancellation, CodeInterpreter, ConfigurationError, Limits, Outcome, Scope
+from ci_toolkit.backends.memory import InMemoryBackend, Request
+from ci_toolkit.errors import (
+    AccessDeniedError,
+    BackendUnavailableError,
+    QuotaExceededError,
+    SandboxLostError,
+    ThrottledError,
+)
+from ci_toolkit.scope import encode_part
+from ci_toolkit.workspaces import InMemoryWorkspace
+
+Call = Callable[..., Outcome]
+
+LOST = (
+    "Note: The earlier sandbox is gone and this is a new one: variables, imports, installed "
+    "packages and files that were not saved to the workspace were lost. "
+)
+
+
+def lose(backend: InMemoryBackend) -> None:
+    (sandbox,) = backend.sandboxes
+    backend.lose(sandbox)
+
+
+def test_a_sandbox_starts_with_the_first_call_and_serves_the_later_ones(
+    call: Call, backend: InMemoryBackend
+) -> None:
+    assert backend.started == 0
+
+    call("execute_code", code="1")
+    call("execute_code", code="1")
+
+    assert backend.started == 1
+
+
+def test_wrong_arguments_start_no_sandbox(call: Call, backend: InMemoryBackend) -> None:
+    call("execute_code", cod="1")
+
+    assert backend.started == 0
+
+
+def test_uploads_are_there_when_code_runs(
+    call: Call, interpreter: CodeInterpreter, scope: Scope
+) -> None:
+    interpreter.upload("sales.csv", b"revenue\n7\n", scope=scope)
+
+    assert call("execute_code", code="print(open('sales.csv').read())").text == "revenue\n7"
+
+
+def test_a_later_upload_appears_without_losing_variables_and_a_newer_version_is_told(
+    call: Call, interpreter: CodeInterpreter, scope: Scope
+) -> None:
+    call("execute_code", code="x = 1")
+    interpreter.upload("a.txt", b"one", scope=scope)
+    first = call("execute_code", code="print(x, open('a.txt').read())")
+    interpreter.upload("a.txt", b"two", scope=scope)
+    second = call("execute_code", code="print(x, open('a.txt').read())")
+    third = call("execute_code", code="print(x)")
+
+    assert first.text == "1 one"
+    assert second.text == (
+        "Note: A newer version of 'a.txt' was uploaded and has replaced the file.\n1 two"
+    )
+    assert third.text == "1"
+
+
+def test_after_a_loss_the_next_call_works_and_says_once_what_was_lost_and_what_is_back(
+    call: Call, interpreter: CodeInterpreter, scope: Scope, backend: InMemoryBackend
+) -> None:
+    interpreter.upload("in.csv", b"1", scope=scope)
+    call("execute_code", code="open('saved.txt', 'w').write('s')", output_filename="saved.txt")
+    call("execute_code", code="open('unsaved.txt', 'w').write('u')")
+    lose(backend)
+
+    listed = call("file_operations", operation="list")
+    after = call("execute_code", code="print(open('saved.txt').read())")
+
+    assert listed.text == (
+        f"{LOST}Restored: in.csv, saved.txt.\nin.csv  1 bytes\nsaved.txt  1 bytes"
+    )
+    assert after.text == "s"
+
+
+def test_a_loss_in_the_middle_of_a_run_is_told_and_nothing_is_run_twice(
+    call: Call, backend: InMemoryBackend
+) -> None:
+    call("execute_code", code="1")
+    backend.fail("execute_code", SandboxLostError("connection reset", may_have_run=True))
+
+    during = call("execute_code", code="print('once')")
+    after = call("execute_code", code="print('after')")
+
+    assert during.is_error
+    assert during.text == (
+        "Error: The sandbox ended during this call. The code may have run in part or in whole, "
+        "and was not run again. The next call starts a new sandbox with the saved files."
+    )
+    assert after.text == f"{LOST}There were no saved files to restore.\nafter"
+    runs = [each for each in backend.calls if each.verb == "execute_code"]
+    assert [run.arguments["code"] for run in runs] == ["1", "print('once')", "print('after')"]
+
+
+def test_a_loss_before_the_run_costs_nothing_but_the_variables(
+    call: Call, backend: InMemoryBackend
+) -> None:
+    call("execute_code", code="x = 1")
+    backend.fail("execute_code", SandboxLostError("gone", may_have_run=False))
+
+    outcome = call("execute_code", code="print('here')")
+
+    assert outcome.text == f"{LOST}There were no saved files to restore.\nhere"
+    assert backend.started == 2
+
+
+def test_a_sandbox_that_is_lost_again_at_once_is_reported_and_not_tried_for_ever(
+    call: Call, backend: InMemoryBackend
+) -> None:
+    backend.fail("execute_code", SandboxLostError("gone", may_have_run=False), times=2)
+
+    assert call("execute_code", code="1").is_error
+    assert backend.started == 2
+
+
+def test_a_saved_file_wins_over_an_older_upload_of_its_path_and_not_over_a_newer_one(
+    call: Call, interpreter: CodeInterpreter, scope: Scope, backend: InMemoryBackend
+) -> None:
+    interpreter.upload("a.txt", b"upload", scope=scope)
+    call("execute_code", code="open('a.txt', 'w').write('saved')", output_filename="a.txt")
+    lose(backend)
+    assert call("file_operations", operation="read", paths=["a.txt"]).text.endswith("\nsaved")
+
+    interpreter.upload("a.txt", b"newer", scope=scope)
+    lose(backend)
+    assert call("file_operations", operation="read", paths=["a.txt"]).text.endswith("\nnewer")
+
+
+def test_another_process_finds_the_saved_files_again(
+    workspace: InMemoryWorkspace, scope: Scope
+) -> None:
+    first = CodeInterpreter(InMemoryBackend(run_python=True), workspace)
+    code = "open('a.txt', 'w').write('kept')"
+    first.call("execute_code", {"code": code, "output_filename": "a.txt"}, scope=scope)
+    first.close()
+
+    second = CodeInterpreter(InMemoryBackend(run_python=True), workspace)
+    outcome = second.call("execute_code", {"code": "print(open('a.txt').read())"}, scope=scope)
+
+    assert outcome.text == f"{LOST}Restored: a.txt.\nkept"
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (ThrottledError("429 of 10.0.0.7"), "is busy; nothing was run"),
+        (QuotaExceededError("account 123"), "has no capacity left"),
+        (AccessDeniedError("arn:aws:iam::123:role/x"), "is not permitted to do this"),
+        (BackendUnavailableError("host 10.0.0.7"), "is not available at present"),
+        (ConfigurationError("/root/secret"), "is not set up correctly"),
+        (RuntimeError("token=abc"), "failed inside (reference "),
+    ],
+)
+def test_an_operator_s_error_is_a_fixed_sentence_for_the_model_and_whole_in_the_log(
+    call: Call,
+    backend: InMemoryBackend,
+    caplog: pytest.LogCaptureFixture,
+    error: Exception,
+    said: str,
+) -> None:
+    backend.fail("start", error)
+
+    outcome = call("execute_code", code="1")
+
+    assert outcome.is_error
+    assert said in outcome.text
+    assert str(error) not in outcome.text
+    assert str(error) in caplog.text
+    assert not call("execute_code", code="1").is_error
+
+
+def test_two_users_two_conversations_and_two_branches_share_no_variable_and_no_file(
+    call: Call,
+) -> None:
+    scopes = [
+        Scope(user_id="ada", session_id="t"),
+        Scope(user_id="bob", session_id="t"),
+        Scope(user_id="ada", session_id="u"),
+        Scope(user_id="ada", session_id="t", branch="tools:1"),
+    ]
+    for number, scope in enumerate(scopes):
+        call("execute_code", scope=scope, code=f"secret = {number}\nopen('f{number}', 'w').close()")
+
+    for number, scope in enumerate(scopes):
+        outcome = call("execute_code", scope=scope, code="import os; print(secret, os.listdir())")
+        assert outcome.text == f"{number} ['f{number}']"
+
+
+def test_a_branch_has_its_own_sandbox_and_the_conversation_s_files(
+    call: Call, interpreter: CodeInterpreter, scope: Scope
+) -> None:
+    branch = Scope(user_id=scope.user_id, session_id=scope.session_id, branch="tools:1")
+    interpreter.upload("in.csv", b"1", scope=scope)
+    write = "open('out.txt', 'w').write('{}')"
+    call("execute_code", code=write.format("main"), output_filename="out.txt")
+    theirs = call(
+        "execute_code", scope=branch, code=write.format("branch"), output_filename="out.txt"
+    )
+
+    assert "as code-interpreter/out-2.txt" in theirs.text
+    assert call("execute_code", scope=branch, code="print(open('in.csv').read())").text == "1"
+    assert call("workspace_read", path="code-interpreter/out.txt").text == "main"
+    assert call("workspace_read", path="code-interpreter/out-2.txt").text == "branch"
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    ["../../x", "..", ".", "/etc", "a/b", "a\\b", "x" * 500, "a\0b", "Ünïcödé", "CON", " "],
+)
+def test_a_hostile_id_stays_one_harmless_part_of_the_path(
+    interpreter: CodeInterpreter, workspace: InMemoryWorkspace, hostile: str
+) -> None:
+    scope = Scope(user_id=hostile, session_id=hostile)
+    interpreter.upload("a.txt", b"x", scope=scope)
+
+    (stored,) = workspace.list("")
+
+    user, session, *rest = stored.key.split("/")
+    assert user == session == encode_part(hostile)
+    assert rest == ["uploads", "a.txt"]
+    assert set(user) <= set("abcdefghijklmnopqrstuvwxyz0123456789-_%")
+    assert len(user) <= 120
+
+
+def test_distinct_ids_stay_distinct_also_where_names_ignore_case() -> None:
+    ids = ["a", "A", "%41", "a%", "a/", "a.", "ä", "Ä", "x" * 200, "x" * 201, "X" * 200]
+
+    assert len({encode_part(each).lower() for each in ids}) == len(ids)
+
+
+@pytest.mark.parametrize("bad", ["", None, 7, "\ud800"])
+def test_an_id_that_is_none_is_refused_when_the_scope_is_made(bad: object) -> None:
+    with pytest.raises(ConfigurationError):
+        Scope(user_id=bad, session_id="s")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "../a", "a\0b", "x" * 300])
+def test_an_upload_needs_a_plain_name(
+    interpreter: CodeInterpreter, workspace: InMemoryWorkspace, scope: Scope, name: str
+) -> None:
+    with pytest.raises(Exception, match="plain file name"):
+        interpreter.upload(name, b"x", scope=scope)
+
+    assert list(workspace.list("")) == []
+
+
+def test_an_upload_over_the_limit_is_refused_whole(
+    backend: InMemoryBackend, workspace: InMemoryWorkspace, scope: Scope
+) -> None:
+    interpreter = CodeInterpreter(backend, workspace, limits=Limits(file_bytes=10))
+
+    with pytest.raises(Exception, match="larger than 10 bytes"):
+        interpreter.upload("a.bin", b"x" * 11, scope=scope)
+
+    assert list(workspace.list("")) == []
+
+
+def test_closing_a_session_ends_its_sandbox_and_keeps_its_files(
+    call: Call, interpreter: CodeInterpreter, scope: Scope, backend: InMemoryBackend
+) -> None:
+    call("execute_code", code="open('a', 'w').close()", output_filename="a")
+    other = Scope(user_id="bob", session_id="t")
+    call("execute_code", scope=other, code="1")
+
+    interpreter.close(scope)
+
+    assert len(backend.sandboxes) == 1
+    assert [file.key for file in interpreter.files(scope)] == ["code-interpreter/a"]
+
+
+def test_a_session_that_is_idle_for_too_long_is_ended_by_the_next_call_of_another(
+    backend: InMemoryBackend, scope: Scope
+) -> None:
+    interpreter = CodeInterpreter(backend, limits=Limits(idle_seconds=0.001))
+    interpreter.call("execute_code", {"code": "1"}, scope=scope)
+    threading.Event().wait(0.01)
+
+    interpreter.call("execute_code", {"code": "1"}, scope=Scope(user_id="b", session_id="s"))
+
+    assert len(backend.sandboxes) == 1
+
+
+def test_a_call_that_is_cancelled_while_it_waits_never_runs(
+    call: Call, interpreter: CodeInterpreter, scope: Scope, backend: InMemoryBackend
+) -> None:
+    cancellation = Cancellation()
+    cancellation.cancel()
+
+    outcome = interpreter.call(
+        "execute_code", {"code": "print(1)"}, scope=scope, cancellation=cancellation
+    )
+
+    assert outcome.is_error
+    assert outcome.text == "Error: The call was cancelled before it began; nothing was run."
+    assert "execute_code" not in {each.verb for each in backend.calls}
+
+
+def test_calls_of_one_session_run_one_at_a_time_and_of_two_sessions_side_by_side(
+    interpreter: CodeInterpreter, backend: InMemoryBackend, scope: Scope
+) -> None:
+    other = Scope(user_id="bob", session_id="t")
+    both_inside = threading.Barrier(2, timeout=20)
+    inside: list[str] = []
+
+    def meet(request: Request) -> str:
+        both_inside.wait()
+        return "met"
+
+    def alone(request: Request) -> str:
+        inside.append("in")
+        assert len(inside) == 1
+        threading.Event().wait(0.05)
+        inside.pop()
+        return "alone"
+
+    backend.reply("meet()", meet)
+    backend.reply("alone()", alone)
+    texts: list[str] = []
+
+    def run(code: str, scope: Scope) -> None:
+        texts.append(interpreter.call("execute_code", {"code": code}, scope=scope).text)
+
+    def together(*calls: tuple[str, Scope]) -> None:
+        threads = [threading.Thread(target=run, args=each) for each in calls]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    together(("meet()", scope), ("meet()", other))
+    together(("alone()", scope), ("alone()", scope), ("alone()", scope))
+
+    assert texts == ["met", "met", "alone", "alone", "alone"]
