@@ -1,21 +1,26 @@
 """The local backend keeps every promise of the seam, confined and unconfined."""
 
+from collections.abc import Iterator
+
 import pytest
 
-from ci_toolkit.backends.base import Backend
 from ci_toolkit.backends.local import LocalBackend
 from ci_toolkit.testing import BackendContract
 
 pytestmark = pytest.mark.local
 
 
-class TestBubblewrapContract(BackendContract):
+class TestBubblewrap(BackendContract):
     @pytest.fixture
-    def backend(self) -> Backend:
-        return LocalBackend()
+    def backend(self) -> Iterator[LocalBackend]:
+        backend = LocalBackend()
+        yield backend
+        backend.close()
 
 
-class TestUnconfinedContract(BackendContract):
+class TestUnconfined(BackendContract):
     @pytest.fixture
-    def backend(self) -> Backend:
-        return LocalBackend(isolation="none")
+    def backend(self) -> Iterator[LocalBackend]:
+        backend = LocalBackend(isolation="none")
+        yield backend
+        backend.close()

@@ -31,6 +31,7 @@ _FORMATS = {"PNG": "image/png", "JPEG": "image/jpeg", "GIF": "image/gif", "WEBP"
 _LEAST_SHARE = 400
 _MOST_PICTURE_BYTES = 3_500_000
 
+_SILENT = "It ran, and printed nothing. Use print() to see values."
 _NEW = "Files are kept, and the next call starts a new process."
 _KEPT = "Variables and files of before are kept."
 _NOT_KEPT = (
@@ -83,8 +84,11 @@ def render(name: str, answer: Answer, limits: Limits) -> Outcome:
         len(files), limits.text_chars // 2
     )
     output = _output(answer.execution, limits.text_chars - fixed) if answer.execution else []
+    silent = not (output or ending or files or pictures)
     sections = [*around, *output, *ending, files, *pictures]
     text = "\n".join(section for section in sections if section)
+    if silent and answer.execution:
+        text = "\n".join([*around, _SILENT])
     return Outcome(
         text=clip(text or "Done.", limits.text_chars),
         is_error=answer.failed,
@@ -112,8 +116,6 @@ def clip(text: str, most: int, where: str = "") -> str:
 def _output(execution: Execution, room: int) -> list[str]:
     """Both streams, each with its fair share of the room."""
     out, err = execution.stdout.strip("\n").rstrip(), execution.stderr.strip()
-    if not out and not err:
-        return [] if execution.failed else ["The run printed nothing. Use print() to see values."]
     label = "stderr:\n"
     room = max(room - len(label), _LEAST_SHARE)
     half = room // 2

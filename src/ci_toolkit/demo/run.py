@@ -10,7 +10,8 @@ from typing import Any
 from langchain.agents import create_agent
 from langchain_core.messages import AIMessage, ToolMessage
 from rich.console import Console
-from rich.table import Table
+from rich.markup import escape
+from rich.tree import Tree
 from strands import Agent
 
 from ci_toolkit.demo.script import QUESTION, turns
@@ -133,15 +134,14 @@ def _show_block(block: dict[str, Any], role: str, view: View) -> None:
         view.conclusion(block["text"])
 
 
-def _summary(interpreter: CodeInterpreter, folder: Path, scopes: list[Scope]) -> Table:
-    """Where the files lie."""
-    table = Table(title="In the workspace", title_justify="left")
-    table.add_column("file", overflow="fold")
-    table.add_column("size", justify="right")
+def _summary(interpreter: CodeInterpreter, folder: Path, scopes: list[Scope]) -> Tree:
+    """Where the files lie, and how large they are."""
+    tree = Tree(f"[bold]In the workspace {escape(str(folder))}/")
     for scope in scopes:
+        branch = tree.add(escape(f"{scope.folder}/code-interpreter/"))
         for stored in interpreter.files(scope, "code-interpreter/"):
-            table.add_row(str(folder / scope.folder / stored.key), f"{stored.size:,} bytes")
-    return table
+            branch.add(escape(f"{stored.key.rpartition('/')[2]}  {stored.size:,} bytes"))
+    return tree
 
 
 AGENTS: dict[str, Callable[[CodeInterpreter, Scope, str, View], None]] = {

@@ -4,12 +4,9 @@ The analysis itself is real: nothing here knows what the file holds. The last tu
 what the sandbox printed.
 """
 
-from collections.abc import Callable
+from ci_toolkit.testing.script import Turn
 
-__all__ = ["QUESTION", "Turn", "turns"]
-
-Turn = list[tuple[str, dict[str, object]]] | str | Callable[[str], "Turn"]
-"""Tool calls, or the final text, or either of them made from the text of the last result."""
+__all__ = ["QUESTION", "turns"]
 
 QUESTION = "Analyse {file}: summarise it, fit the trend, chart it, and save what you found."
 
@@ -35,7 +32,7 @@ target = numeric[-1]
 if time is None:
     x = data.index.astype(float)
 else:
-    x = time.dt.year + (time.dt.dayofyear - 1) / 365.25
+    x = time.dt.year + (time.dt.day_of_year - 1) / 365.25
 frame = pd.DataFrame({{"x": x, "y": data[target]}}).dropna().sort_values("x", ignore_index=True)
 if len(frame) < 3:
     raise ValueError(f"Only {{len(frame)}} complete rows, too few for a trend")
@@ -99,26 +96,27 @@ TABLE_NAME = "summary.csv"
 
 def turns(file: str) -> list[Turn]:
     """The turns for one CSV file that was uploaded under this name."""
+    finding: list[str] = []
+
+    def chart(printed: str) -> Turn:
+        finding.append(printed.strip().rpartition("\n")[2])
+        code = _CHART.format(chart=CHART_NAME).strip()
+        return [("execute_code", {"code": code, "output_filename": CHART_NAME})]
+
+    def conclude(saved: str) -> Turn:
+        return f"{finding[0]}.\n{saved}"
+
     return [
         [("execute_code", {"code": _LOAD.format(file=file).strip()})],
         [("execute_code", {"code": _TREND.strip()})],
-        [
-            (
-                "execute_code",
-                {"code": _CHART.format(chart=CHART_NAME).strip(), "output_filename": CHART_NAME},
-            )
-        ],
+        chart,
         [("execute_code", {"code": _TABLE.strip()})],
         _write_table,
         [("ci_push_to_workspace", {"paths": [TABLE_NAME, CHART_NAME]})],
-        _conclude,
+        conclude,
     ]
 
 
 def _write_table(printed: str) -> Turn:
     content = [{"path": TABLE_NAME, "text": printed.strip() + "\n"}]
     return [("file_operations", {"operation": "write", "content": content})]
-
-
-def _conclude(said: str) -> Turn:
-    return f"The analysis is done.\n{said}"

@@ -9,6 +9,7 @@ from rich.panel import Panel
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 from rich.progress import TimeElapsedColumn as Elapsed
 from rich.syntax import Syntax
+from rich.table import Table
 from rich.text import Text
 
 __all__ = ["View"]
@@ -38,7 +39,8 @@ class View:
         )
         self._task = self._progress.add_task(title, total=steps)
         self._title = title
-        self._live = ""
+        self._line = ""
+        self._shown: list[str] = []
         self.failed = False
 
     def __enter__(self) -> Self:
@@ -56,7 +58,7 @@ class View:
 
     def call(self, tool: str, arguments: dict[str, object]) -> None:
         """A tool call begins."""
-        self._live = ""
+        self._line, self._shown = "", []
         self._progress.update(self._task, description=f"{self._title}: {tool}")
         code = arguments.get("code")
         rest = {key: value for key, value in arguments.items() if key != "code"}
@@ -69,25 +71,32 @@ class View:
 
     def output(self, text: str) -> None:
         """A piece of live output."""
-        self._live += text
-        *lines, self._live = self._live.split("\n")
+        self._line += text
+        *lines, self._line = self._line.split("\n")
         for line in lines:
-            self._console.print(Text(f"  ▏ {line}", style="dim"))
+            self._shown.append(line)
+            self._console.print(Text(f"▏ {line}", style="dim"))
 
     def result(self, text: str, *, is_error: bool, pictures: int) -> None:
         """A tool call has its answer."""
         self.failed = self.failed or is_error
-        lines = text.splitlines()
+        lines = self._unseen(text.splitlines())
         if len(lines) > _RESULT_LINES:
             lines = [*lines[:_RESULT_LINES], f"... {len(lines) - _RESULT_LINES} lines more"]
-        style = "red" if is_error else "green"
-        seen = f" [with {pictures} picture]" if pictures else ""
-        for number, line in enumerate(lines):
-            mark = ("✗" if is_error else "✓") if number == 0 else " "
-            self._console.print(Text(f"{mark} {line}", style=style))
-        if seen:
-            self._console.print(Text(f"  {seen.strip()}", style="magenta"))
+        if pictures:
+            lines.append(f"({pictures} picture for the model)")
+        mark, style = ("✗", "red") if is_error else ("✓", "green")
+        body = Text("\n".join(lines) or "done", style=style)
+        grid = Table.grid(padding=(0, 1))
+        grid.add_row(Text(mark, style=style), body)
+        self._console.print(grid)
         self._progress.advance(self._task)
+
+    def _unseen(self, lines: list[str]) -> list[str]:
+        """The lines of a result without those that were shown live."""
+        shown = [line for line in self._shown if line.strip()]
+        stripped = [line.strip() for line in lines[: len(shown)]]
+        return lines[len(shown) :] if stripped == [line.strip() for line in shown] else lines
 
     def conclusion(self, text: str) -> None:
         """The agent's last words."""
