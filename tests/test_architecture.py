@@ -35,7 +35,8 @@ PLAN: dict[str, set[str]] = {
     "context": {"backends.base", "files", "saving", *FOUNDATIONS},
     "outputs": {"context", "reading", *FOUNDATIONS},
     "tools": {"context", "outputs", "reading", "schemas", *FOUNDATIONS},
-    "sessions": {"files", *SEAMS, *FOUNDATIONS},
+    "turns": {"cancellation", "errors"},
+    "sessions": {"files", "turns", *SEAMS, *FOUNDATIONS},
     "rendering": {*FOUNDATIONS},
     "interpreter": {
         "context",

@@ -131,7 +131,7 @@ def test_a_loose_form_is_understood(
         (
             FileOperationsArguments,
             {"operation": "write", "content": [{"path": "a.bin", "blob": "AA=="}]},
-            "an entry has 'path' and 'text', not 'blob'; binary files are made with execute_code",
+            "an entry has 'path' and 'text', not 'blob'; binary files are made by running code",
         ),
         (
             FileOperationsArguments,

@@ -347,3 +347,51 @@ def test_calls_of_one_session_run_one_at_a_time_and_of_two_sessions_side_by_side
     together(("alone()", scope), ("alone()", scope), ("alone()", scope))
 
     assert texts == ["met", "met", "alone", "alone", "alone"]
+
+
+def test_waiting_calls_run_in_the_order_in_which_they_came_and_a_cancelled_one_steps_out(
+    interpreter: CodeInterpreter, backend: InMemoryBackend, scope: Scope
+) -> None:
+    inside, go = threading.Event(), threading.Event()
+
+    def hold(request: Request) -> str:
+        inside.set()
+        assert go.wait(20)
+        return "held"
+
+    backend.reply("hold()", hold)
+    answers: list[Outcome] = []
+    cancellation = Cancellation()
+
+    def run(code: str, cancellation: Cancellation | None = None) -> None:
+        answers.append(
+            interpreter.call("execute_code", {"code": code}, scope=scope, cancellation=cancellation)
+        )
+
+    threads = [threading.Thread(target=run, args=("hold()",))]
+    threads[0].start()
+    assert inside.wait(20)
+    for number in range(1, 6):
+        given = cancellation if number == 3 else None
+        threads.append(threading.Thread(target=run, args=(f"print({number})", given)))
+        threads[-1].start()
+        while not _waiting(interpreter, scope, number + 1):
+            threading.Event().wait(0.005)
+    cancellation.cancel()
+    threads[3].join(20)
+    go.set()
+    for thread in threads:
+        thread.join(20)
+
+    assert [answer.text for answer in answers] == [
+        "Error: The call was cancelled; nothing was run.",
+        "held",
+        "1",
+        "2",
+        "4",
+        "5",
+    ]
+
+
+def _waiting(interpreter: CodeInterpreter, scope: Scope, count: int) -> bool:
+    return len(interpreter._sessions.get(scope)._turns._queue) == count

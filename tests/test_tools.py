@@ -300,3 +300,19 @@ def test_every_record_is_json(call: Call, code: str) -> None:
     record = call("execute_code", code=code).artifact
 
     assert json.loads(json.dumps(record)) == record
+
+
+def test_texts_name_the_tools_as_this_model_sees_them(
+    backend: InMemoryBackend, scope: Scope
+) -> None:
+    interpreter = CodeInterpreter(backend, limits=Limits(text_chars=1000))
+
+    def say(name: str, **arguments: object) -> str:
+        return interpreter.call(name, arguments, scope=scope, prefix="ci_").text
+
+    create = "open('a.csv', 'w').close()"
+    assert "ci_execute_command('tail " in say("execute_code", code="print('x' * 5000)")
+    assert "ci_ci_push_to_workspace(paths=['a.csv'])" in say(
+        "execute_code", code=create, output_filename="b.csv"
+    )
+    assert "Did you mean 'ci_execute_code'?" in say("execute_cod", code="1")

@@ -10,7 +10,6 @@ import logging
 import time
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextvars import copy_context
-from functools import partial
 from threading import Event, Lock, Thread
 
 from ci_toolkit.cancellation import Cancellation
@@ -42,14 +41,18 @@ class Bridge:
 
     Args:
         interpreter: Answers the calls; not closed with the bridge.
+        prefix: What the names of tools have before them where models see them.
         threads: Asynchronous calls that go on at once. Further ones wait, and so do the calls of
             one session behind each other, each in its thread.
     """
 
-    def __init__(self, interpreter: CodeInterpreter, *, threads: int = 32) -> None:
+    def __init__(
+        self, interpreter: CodeInterpreter, *, prefix: str = "", threads: int = 32
+    ) -> None:
         if not isinstance(interpreter, CodeInterpreter):
             raise ConfigurationError(f"{interpreter!r} is no CodeInterpreter.")
         self._interpreter = interpreter
+        self._prefix = prefix
         self._size = threads
         self._lock = Lock()
         self._pool: ThreadPoolExecutor | None = None
@@ -59,7 +62,11 @@ class Bridge:
     ) -> Outcome:
         """As `CodeInterpreter.call`, with live output reported in the caller's context."""
         return self._interpreter.call(
-            name, arguments, scope=scope, on_output=_in_this_context(on_output)
+            name,
+            arguments,
+            scope=scope,
+            on_output=_in_this_context(on_output),
+            prefix=self._prefix,
         )
 
     async def acall(
@@ -84,14 +91,15 @@ class Bridge:
             stop: When set, the run is interrupted as well, and the outcome says so.
         """
         cancellation = Cancellation()
-        work = partial(
-            self._interpreter.call,
-            name,
-            arguments,
-            scope=scope,
-            on_output=_in_this_context(on_output),
-            cancellation=cancellation,
-        )
+        report = _in_this_context(on_output)
+
+        def work() -> Outcome:
+            if stop is not None and stop.is_set():
+                cancellation.cancel()
+            return self._interpreter.call(
+                name, arguments, scope=scope, on_output=report, cancellation=cancellation
+            )
+
         call = self._threads().submit(copy_context().run, work)
         ended = asyncio.wrap_future(call)
         try:

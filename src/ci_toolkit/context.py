@@ -22,6 +22,7 @@ class Context:
         limits: The host's bounds.
         on_output: Where live output goes, if anywhere.
         is_unchanged_upload: Whether a path with this digest is as the user uploaded it.
+        prefix: What the names of tools have before them where this model sees them.
     """
 
     sandbox: Sandbox
@@ -29,6 +30,7 @@ class Context:
     limits: Limits
     on_output: OnOutput | None
     is_unchanged_upload: Callable[[str, str], bool]
+    prefix: str = ""
 
     def save(self, paths: Sequence[str]) -> tuple[FileReport, ...]:
         """Saves sandbox files to the workspace."""

@@ -4,7 +4,8 @@ Knows no framework. The doors themselves are `langchain` and `strands`.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
@@ -12,7 +13,7 @@ from ci_toolkit.errors import ConfigurationError
 from ci_toolkit.scope import Scope
 from ci_toolkit.tools import TOOLS, WORKSPACE_TOOLS, Tool
 
-__all__ = ["ANONYMOUS", "Offer", "identifier", "offers", "scope_finder"]
+__all__ = ["ANONYMOUS", "Offer", "extra", "identifier", "offers", "scope_finder"]
 
 ANONYMOUS: Final = "anonymous"
 """The `Scope.user_id` of conversations whose host names no user."""
@@ -85,3 +86,27 @@ def scope_finder(
 def identifier(value: object, otherwise: str) -> str:
     """An identifier that a host gave, as text; what it is otherwise, where it gave none."""
     return otherwise if value is None or value == "" else str(value)
+
+
+@contextmanager
+def extra(name: str, *modules: str) -> Iterator[None]:
+    """Says what to install where an import in the `with` block misses an optional library.
+
+    Args:
+        name: The extra of this package.
+        modules: The top-level modules that it brings.
+
+    Raises:
+        ImportError: One of the modules is not installed.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        if missing not in modules:
+            raise
+        raise ImportError(
+            f"ci_toolkit.{name} needs {missing!r}, which is not installed. "
+            f"Install it with: pip install 'ci-toolkit[{name}]'",
+            name=error.name,
+        ) from error

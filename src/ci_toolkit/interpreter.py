@@ -1,8 +1,8 @@
 """The hall of the house: `CodeInterpreter.call` carries every call through all its rooms."""
 
 import logging
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from types import TracebackType
 from typing import BinaryIO, Final, Self
@@ -18,7 +18,7 @@ from ci_toolkit.rendering import render, sentence
 from ci_toolkit.results import Answer, OnOutput, Outcome
 from ci_toolkit.schemas import Arguments
 from ci_toolkit.scope import Scope
-from ci_toolkit.sessions import Session, Sessions
+from ci_toolkit.sessions import Sessions
 from ci_toolkit.tools import TOOLS, WORKSPACE_TOOLS, Tool
 from ci_toolkit.workspaces.base import CHUNK, StoredFile, Workspace
 from ci_toolkit.workspaces.memory import InMemoryWorkspace
@@ -62,6 +62,7 @@ class CodeInterpreter:
         scope: Scope,
         on_output: OnOutput | None = None,
         cancellation: Cancellation | None = None,
+        prefix: str = "",
     ) -> Outcome:
         """Carries one call of a model through the house; blocks until it is answered.
 
@@ -74,18 +75,18 @@ class CodeInterpreter:
             scope: Whose call it is.
             on_output: Receives live output where the backend has it.
             cancellation: Thrown from another thread to end the call.
+            prefix: What the names of tools have before them where this model sees them; `name` is
+                without it.
         """
-        cancellation = cancellation or Cancellation()
+        request = _Request(scope, on_output, cancellation or Cancellation(), prefix)
         try:
-            tool = _tool(name)
-            checked = tool.arguments.parse(arguments)
-            session = self._sessions.get(scope)
-            answer = self._run(tool, checked, session, on_output, cancellation)
+            tool = _tool(name, prefix)
+            answer = self._run(tool, tool.arguments.parse(arguments), request)
         except CodeInterpreterError as error:
             answer = Answer(error=_told(error, scope))
         except Exception as error:  # noqa: BLE001 - a defect must neither end an agent nor leak
             answer = Answer(error=_told_of_a_defect(error, scope))
-        return render(name, answer, self.limits)
+        return render(name, answer, self.limits, prefix=prefix)
 
     def upload(self, name: str, data: bytes | BinaryIO, *, scope: Scope) -> StoredFile:
         """Keeps a user's file; it is in the sandbox's working directory from the next call on.
@@ -149,43 +150,44 @@ class CodeInterpreter:
     ) -> None:
         self.close()
 
-    def _run(
-        self,
-        tool: Tool,
-        arguments: Arguments,
-        session: Session,
-        on_output: OnOutput | None,
-        cancellation: Cancellation,
-    ) -> Answer:
-        answer, notes = session.run(self._work(tool, arguments, session, on_output), cancellation)
-        return replace(answer, notes=(*notes, *answer.notes))
+    def _run(self, tool: Tool, arguments: Arguments, request: "_Request") -> Answer:
+        session = self._sessions.get(request.scope)
 
-    def _work(
-        self, tool: Tool, arguments: Arguments, session: Session, on_output: OnOutput | None
-    ) -> Callable[[Sandbox], Answer]:
         def work(sandbox: Sandbox) -> Answer:
             context = Context(
                 sandbox=sandbox,
                 files=session.files,
                 limits=self.limits,
-                on_output=on_output,
+                on_output=request.on_output,
                 is_unchanged_upload=session.is_unchanged_upload,
+                prefix=request.prefix,
             )
             try:
                 return tool.run(arguments, context)
             except ToolError as error:
                 return Answer(error=error)
 
-        return work
+        answer, notes = session.run(work, request.cancellation)
+        return replace(answer, notes=(*notes, *answer.notes))
 
 
-def _tool(name: str) -> Tool:
+@dataclass(frozen=True)
+class _Request:
+    """What comes with a call beside the model's own words."""
+
+    scope: Scope
+    on_output: OnOutput | None
+    cancellation: Cancellation
+    prefix: str
+
+
+def _tool(name: str, prefix: str) -> Tool:
     if name in _TOOLS:
         return _TOOLS[name]
     near = get_close_matches(name, _TOOLS, n=1)
-    meant = f" Did you mean {near[0]!r}?" if near else ""
-    known = ", ".join(tool.name for tool in TOOLS)
-    raise ToolError(f"There is no tool {name!r}.{meant} The tools are {known}.")
+    meant = f" Did you mean {prefix + near[0]!r}?" if near else ""
+    known = ", ".join(prefix + tool.name for tool in TOOLS)
+    raise ToolError(f"There is no tool {prefix + name!r}.{meant} The tools are {known}.")
 
 
 def _told(error: CodeInterpreterError, scope: Scope) -> ToolError:

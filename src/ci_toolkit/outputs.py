@@ -94,5 +94,5 @@ def _not_created(name: str, execution: Execution, context: Context) -> FileMissi
     best = by_base[near[0]] if near else created[0]
     return FileMissingError(
         f"{said} It created: {shown}. Save the right one with "
-        f"ci_push_to_workspace(paths=[{best!r}]); nothing has to be run again."
+        f"{context.prefix}ci_push_to_workspace(paths=[{best!r}]); nothing has to be run again."
     )

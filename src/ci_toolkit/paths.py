@@ -38,7 +38,7 @@ def inside(path: str, working_directory: str) -> str:
     if relative == ".." or relative.startswith("../"):
         raise PathOutsideError(
             f"The path {path!r} leaves the working directory {working_directory}. "
-            "Use a relative path; execute_command reaches other places of the sandbox."
+            "Use a relative path; shell commands reach other places of the sandbox."
         )
     return relative
 

@@ -23,12 +23,13 @@ from ci_toolkit.errors import (
     WorkspaceError,
 )
 from ci_toolkit.limits import Limits
-from ci_toolkit.results import Answer, Execution, FileReport, Image, Outcome
+from ci_toolkit.results import Answer, Execution, FileInfo, FileReport, Image, Outcome
 
 __all__ = ["clip", "render", "sentence"]
 
 _FORMATS = {"PNG": "image/png", "JPEG": "image/jpeg", "GIF": "image/gif", "WEBP": "image/webp"}
 _LEAST_SHARE = 400
+_LONGEST_PATH = 200
 _MOST_PICTURE_BYTES = 3_500_000
 
 _SILENT = "It ran, and printed nothing. Use print() to see values."
@@ -65,13 +66,14 @@ def sentence(error: CodeInterpreterError) -> str:
     return next(said for kind, said in _SENTENCES.items() if isinstance(error, kind))
 
 
-def render(name: str, answer: Answer, limits: Limits) -> Outcome:
+def render(name: str, answer: Answer, limits: Limits, *, prefix: str = "") -> Outcome:
     """Puts an answer into words and pictures.
 
     Args:
         name: The tool.
         answer: What it found out.
         limits: Bounds of text and pictures.
+        prefix: What the names of tools have before them where this model sees them.
     """
     images, unseen = _images(answer, limits)
     around = [f"Note: {note}" for note in answer.notes]
@@ -79,11 +81,12 @@ def render(name: str, answer: Answer, limits: Limits) -> Outcome:
         around.append(f"Error: {answer.error}")
     ending = _ending(answer.execution) if answer.execution else []
     pictures = [_image_line(image) for image in images] + unseen
-    files = _files(answer, limits.text_chars)
+    files = _files(answer, limits.text_chars, prefix)
     fixed = sum(len(line) + 1 for line in (*around, *ending, *pictures)) + min(
         len(files), limits.text_chars // 2
     )
-    output = _output(answer.execution, limits.text_chars - fixed) if answer.execution else []
+    room = limits.text_chars - fixed
+    output = _output(answer.execution, room, prefix) if answer.execution else []
     silent = not (output or ending or files or pictures)
     sections = [*around, *output, *ending, files, *pictures]
     text = "\n".join(section for section in sections if section)
@@ -113,29 +116,33 @@ def clip(text: str, most: int, where: str = "") -> str:
     return f"{head}{remark}{tail}"[:most] if room else remark[:most]
 
 
-def _output(execution: Execution, room: int) -> list[str]:
+def _output(execution: Execution, room: int, prefix: str) -> list[str]:
     """Both streams, each with its fair share of the room."""
     out, err = execution.stdout.strip("\n").rstrip(), execution.stderr.strip()
     label = "stderr:\n"
     room = max(room - len(label), _LEAST_SHARE)
     half = room // 2
     share = max(half, room - len(err)) if err else room
-    where = _where(execution)
+    where = _where(execution, prefix)
     sections = [clip(out, share, where)] if out else []
     if err:
         sections.append(label + clip(err, room - min(len(out), share), where))
     return sections
 
 
-def _where(execution: Execution) -> str:
+def _where(execution: Execution, prefix: str) -> str:
     if not execution.output_file:
         return ""
-    path = shlex.quote(execution.output_file)
-    command = f"tail -c +10001 {path} | head -c 10000"
     return (
-        f"All {execution.output_bytes:,} bytes are kept in {execution.output_file} up to its cap; "
-        f"read a part with execute_command({command!r})"
+        f"The output ({execution.output_bytes:,} bytes) is in {execution.output_file}, as far as "
+        f"there is room for it; {_reading(execution.output_file, prefix)}"
     )
+
+
+def _reading(path: str, prefix: str) -> str:
+    """How to see the second ten thousand bytes of a file, as an example for the others."""
+    command = f"tail -c +10001 {shlex.quote(path)} | head -c 10000"
+    return f"read a part with {prefix}execute_command({command!r})"
 
 
 def _ending(execution: Execution) -> list[str]:
@@ -162,23 +169,23 @@ def _cause(exit_code: int) -> str:
         return f"exit code {exit_code}"
 
 
-def _files(answer: Answer, most: int) -> str:
+def _files(answer: Answer, most: int, prefix: str) -> str:
     """What was done with each file."""
     alone = len(answer.files) == 1
     share = max(most // max(len(answer.files), 1), _LEAST_SHARE)
-    lines = [_file(report, answer.verb, share, alone=alone) for report in answer.files]
+    lines = [_file(report, answer.verb, share, prefix, alone=alone) for report in answer.files]
     if not lines and answer.execution is None and answer.error is None:
         return "There were no files to save." if answer.verb == "saved" else ""
     return "\n".join(lines)
 
 
-def _file(report: FileReport, verb: str, most: int, *, alone: bool) -> str:
+def _file(report: FileReport, verb: str, most: int, prefix: str, *, alone: bool) -> str:
     if report.error is not None:
-        return f"Error with {report.path!r}: {report.error}"
+        return f"Error with {_brief(report.path)}: {report.error}"
     if report.entries is not None:
         return _listing(report, alone=alone)
     if verb == "read":
-        return _content(report, most, alone=alone)
+        return _content(report, most, prefix, alone=alone)
     return _done(report, verb)
 
 
@@ -195,22 +202,29 @@ def _done(report: FileReport, verb: str) -> str:
 
 
 def _listing(report: FileReport, *, alone: bool) -> str:
-    lines = [
-        f"{entry.path}/" if entry.kind == "directory" else f"{entry.path}  {entry.size:,} bytes"
-        for entry in report.entries or ()
-    ]
+    lines = [_entry(entry) for entry in report.entries or ()]
     if not report.complete:
-        lines.append("... and more; list a directory below, or use execute_command.")
+        lines.append("... and more; list a directory below it, or use a shell command.")
     body = "\n".join(lines) or "(empty)"
     return body if alone else f"==> {report.path} <==\n{body}"
 
 
-def _content(report: FileReport, most: int, *, alone: bool) -> str:
+def _entry(entry: FileInfo) -> str:
+    if entry.kind == "directory":
+        return f"{entry.path}/"
+    size = f"{entry.size:,} bytes" if entry.kind == "file" else "(not a regular file)"
+    return f"{entry.path}  {size}"
+
+
+def _brief(path: str) -> str:
+    return repr(path) if len(path) <= _LONGEST_PATH else f"{path[:_LONGEST_PATH]!r}..."
+
+
+def _content(report: FileReport, most: int, prefix: str, *, alone: bool) -> str:
     size = f"{report.size:,} bytes"
     if report.text is None:
         return f"{report.path} is a binary file ({report.media_type}, {size})."
-    part = f"tail -c +10001 {shlex.quote(report.path)} | head -c 10000"
-    where = f"The file has {size}; read a part with execute_command({part!r})"
+    where = f"The file has {size}; {_reading(report.path, prefix)}"
     header = [] if alone and not report.remark else [f"==> {report.path} ({size}) <=="]
     remark = [f"[{report.remark}]"] if report.remark else []
     text = report.text

@@ -176,7 +176,7 @@ class FileText(BaseModel):
         if isinstance(data, Mapping) and (odd := set(data) - {"path", "text"}):
             raise ValueError(
                 f"an entry has 'path' and 'text', not {', '.join(map(repr, sorted(odd)))}; "
-                "binary files are made with execute_code"
+                "binary files are made by running code"
             )
         return data
 
@@ -187,7 +187,7 @@ class FileText(BaseModel):
         if _BINARY.fullmatch(suffix):
             raise ValueError(
                 f"a .{suffix} file is binary and cannot be written as text; "
-                "make it in execute_code with a library that writes this format"
+                "make it by running code with a library that writes this format"
             )
         return value
 

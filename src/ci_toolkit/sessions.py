@@ -15,6 +15,7 @@ from ci_toolkit.files import SAVED, UPLOADS, ConversationFiles, Hashed
 from ci_toolkit.limits import Limits
 from ci_toolkit.results import FileWrite
 from ci_toolkit.scope import Scope
+from ci_toolkit.turns import Turns
 from ci_toolkit.workspaces.base import StoredFile, Workspace
 
 __all__ = ["Session", "Sessions"]
@@ -38,7 +39,7 @@ class Session:
         self.files = ConversationFiles(workspace, scope)
         self.used = time.monotonic()
         self._backend = backend
-        self._lock = Lock()
+        self._turns = Turns()
         self._sandbox: Sandbox | None = None
         self._lost = False
         self._closed = False
@@ -49,7 +50,7 @@ class Session:
     @property
     def busy(self) -> bool:
         """Whether a call goes on."""
-        return self._lock.locked()
+        return self._turns.taken
 
     def run(
         self, work: Callable[[Sandbox], _Value], cancellation: Cancellation
@@ -67,7 +68,7 @@ class Session:
             SandboxLostError: The sandbox ended during the work.
             BackendError, WorkspaceError: No sandbox could be made ready.
         """
-        with self._lock:
+        with self._turns.turn(cancellation):
             try:
                 value = self._work(work, cancellation)
             except SandboxLostError as error:

@@ -3,7 +3,7 @@
 The last room of the flow: call → schema → tool → session → sandbox → result → rendering → adapter.
 """
 
-from ci_toolkit.extras import extra
+from ci_toolkit.doors import extra
 
 with extra("langchain", "langchain", "langchain_core", "langgraph"):
     from ci_toolkit.langchain.toolkit import CodeInterpreterToolkit

@@ -59,7 +59,7 @@ class CodeInterpreterToolkit(BaseToolkit):
         super().__init__()
         own_session = partial(configured_scope, session_id=f"toolkit-{uuid4().hex}")
         find_scope = scope_finder(scope, own_session)
-        self._bridge = Bridge(interpreter)
+        self._bridge = Bridge(interpreter, prefix=prefix)
         self._tools = tuple(
             build_tool(offer, self._bridge, find_scope=find_scope, images=images)
             for offer in offers(workspace_tools=workspace_tools, prefix=prefix)

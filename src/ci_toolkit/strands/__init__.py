@@ -3,7 +3,7 @@
 The last room of the flow: call → schema → tool → session → sandbox → result → rendering → adapter.
 """
 
-from ci_toolkit.extras import extra
+from ci_toolkit.doors import extra
 
 with extra("strands", "strands"):
     from ci_toolkit.strands.tools import code_interpreter_tools

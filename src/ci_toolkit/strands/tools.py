@@ -83,8 +83,8 @@ class CodeInterpreterTool(AgentTool):
             kwargs: What the framework adds, such as the context of a background task.
 
         Yields:
-            Live output as `{"tool": ..., "tool_use_id": ..., "stream": ..., "text": ...}`, then one
-            `ToolResultEvent`.
+            Live output as `{"type": "ci_toolkit.output", "tool": ..., "tool_call_id": ...,
+            "stream": "stdout", "text": ...}`, then one `ToolResultEvent`.
         """
         call_id = tool_use["toolUseId"]
         pieces: asyncio.Queue[dict[str, str] | None] = asyncio.Queue()
@@ -94,7 +94,7 @@ class CodeInterpreterTool(AgentTool):
             piece = {
                 "type": "ci_toolkit.output",
                 "tool": self.tool_name,
-                "tool_use_id": call_id,
+                "tool_call_id": call_id,
                 "stream": stream,
                 "text": text,
             }
@@ -176,7 +176,7 @@ def code_interpreter_tools(
     """
     own_session = partial(invocation_scope, session_id=f"tools-{uuid4().hex}")
     find_scope = scope_finder(scope, own_session)
-    bridge = Bridge(interpreter)
+    bridge = Bridge(interpreter, prefix=prefix)
     return [
         CodeInterpreterTool(offer, bridge, find_scope=find_scope, images=images)
         for offer in offers(workspace_tools=workspace_tools, prefix=prefix)

@@ -30,6 +30,13 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 _MOST = 2**53
 _ENDED = {"completed", "timed_out", "interrupted", "died"}
 _KINDS = {"file", "directory", "other"}
+_REFUSALS: dict[str, tuple[type[ToolError], str]] = {
+    "missing": (FileMissingError, "There is no file {path} in the sandbox."),
+    "outside": (PathOutsideError, "The path {path} leads out of the working directory."),
+    "not_file": (NotAFileError, "{path} is a directory or a special file, not a regular file."),
+    "denied": (UnsupportedError, "No permission to {verb} {path}."),
+    "root": (UnsupportedError, "{path} holds the working directory, which cannot be removed."),
+}
 
 
 def number(header: Mapping[str, object], key: str, *, least: int = 0, most: int = _MOST) -> int:
@@ -69,7 +76,7 @@ def stream(header: Mapping[str, object]) -> Literal["stdout", "stderr"]:
     value = header.get("stream")
     if value not in ("stdout", "stderr"):
         raise FrameError(f"stream is {value!r:.50}")
-    return cast(Literal["stdout", "stderr"], value)
+    return value
 
 
 def image(frame: Frame, before: Sequence[Image]) -> Image:
@@ -87,7 +94,7 @@ def execution(frame: Frame, images: Sequence[Image]) -> Execution:
     """How a run ended."""
     header = frame.header
     ended = header.get("ended")
-    if ended not in _ENDED:
+    if not isinstance(ended, str) or ended not in _ENDED:
         raise FrameError(f"ended is {ended!r:.50}")
     middle = number(header, "stdout", most=len(frame.payload))
     output_file = text(header, "output_file")
@@ -156,18 +163,11 @@ def refusal(header: Mapping[str, object], path: str, *, verb: str) -> ToolError 
     if kind is None:
         return None
     reason = "".join(c for c in text(header, "reason")[:200] if c.isprintable())
-    shown = f"{path[:300]!r}"
-    if kind == "missing":
-        return FileMissingError(f"There is no file {shown} in the sandbox.")
-    if kind == "outside":
-        return PathOutsideError(f"The path {shown} leads out of the working directory.")
-    if kind == "not_file":
-        return NotAFileError(f"{shown} is a directory or a special file, not a regular file.")
-    if kind == "denied":
-        return UnsupportedError(f"No permission to {verb} {shown}.")
-    if kind == "root":
-        return UnsupportedError(f"{shown} holds the working directory, which cannot be removed.")
-    if kind != "failed":
+    shown = repr(path[:300])
+    if kind == "failed":
+        failed = WriteFailedError if verb in ("write", "remove") else UnsupportedError
+        return failed(f"Could not {verb} {shown}: {reason}.")
+    if not isinstance(kind, str) or kind not in _REFUSALS:
         raise FrameError(f"refused is {kind!r:.50}")
-    failed = WriteFailedError if verb in ("write", "remove") else UnsupportedError
-    return failed(f"Could not {verb} {shown}: {reason}.")
+    error, sentence = _REFUSALS[kind]
+    return error(sentence.format(path=shown, verb=verb))

@@ -51,7 +51,7 @@ class LocalBackend:
     name = "local"
     languages: tuple[str, ...] = LANGUAGES
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is a setting of its own, by keyword only
         self,
         *,
         isolation: Literal["bubblewrap", "none"] = "bubblewrap",

@@ -36,7 +36,7 @@ class Calls:
         self._current = 0
 
     @property
-    def turn(self) -> threading.RLock:  # type: ignore[valid-type]
+    def turn(self) -> threading.RLock:
         """Held while one thing is done; for what takes several requests."""
         return self._turn
 
@@ -110,11 +110,8 @@ class Calls:
             self._running.wire.send({**request, "id": number}, payload, deadline=deadline)
             while True:
                 frame = self._running.wire.receive(deadline=deadline)
-                answered = frame.header.get("id")
-                if isinstance(answered, int) and answered < number:
-                    continue  # Of a call that was abandoned.
-                if answered != number:
-                    raise FrameError("an answer to another request")
+                if not _belongs(frame, number):
+                    continue
                 if frame.header.get("event") == "done":
                     return frame
                 on_event(frame)
@@ -151,6 +148,14 @@ class Calls:
         if self._turn.acquire(timeout=10):
             self._running.wire.close()
             self._turn.release()
+
+
+def _belongs(frame: Frame, number: int) -> bool:
+    """Whether a frame is about this request, and not about an abandoned one before."""
+    answered = frame.header.get("id")
+    if not isinstance(answered, int) or answered > number:
+        raise FrameError("an answer to no request")
+    return answered == number
 
 
 def _reason(error: Exception) -> str:

@@ -17,12 +17,11 @@ import importlib.util, json, os, sys
 def has(name):
     return importlib.util.find_spec(name) is not None
 deno = ""
-if has("deno"):
-    import deno
-    try:
-        deno = os.fspath(deno.find_deno_bin())
-    except Exception:
-        pass
+try:
+    from deno import find_deno_bin
+    deno = os.fspath(find_deno_bin())
+except Exception:
+    pass
 print(json.dumps({
     "version": list(sys.version_info[:2]),
     "missing": [name for name in ("ipykernel", "zmq") if not has(name)],
@@ -77,7 +76,9 @@ def inspect(python: str) -> Interpreter:
         )
         answer = json.loads(done.stdout)
     except (OSError, subprocess.SubprocessError, ValueError) as error:
-        raise ConfigurationError(f"The interpreter {python} cannot be used: {error}") from error
+        said = getattr(error, "stderr", None) or str(error).encode()
+        reason = said.decode(errors="replace").strip().rpartition("\n")[2]
+        raise ConfigurationError(f"The interpreter {python} cannot be used: {reason}") from error
     if tuple(answer["version"]) < (3, 10):
         raise ConfigurationError(f"The interpreter {python} is older than Python 3.10.")
     if answer["missing"]:

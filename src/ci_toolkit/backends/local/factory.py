@@ -22,7 +22,6 @@ from ci_toolkit.errors import BackendUnavailableError, ConfigurationError
 __all__ = ["Factory", "Limits", "find_python"]
 
 _HELLO_SECONDS = 30.0
-_LONGEST_SOCKET = 80
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,11 +129,6 @@ class Factory:
                 network=self._network,
                 temporary_bytes=self._limits.temporary_bytes,
                 processes=self._limits.processes,
-            )
-        if len(str(house.root)) > _LONGEST_SOCKET - 40:
-            raise ConfigurationError(
-                f"The path {house.root} is too long for the sockets of a sandbox: "
-                "give LocalBackend a shorter root."
             )
         return Unconfined(python=interpreter)
 

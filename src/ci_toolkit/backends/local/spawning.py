@@ -47,7 +47,7 @@ def _serve(orders: "queue.SimpleQueue[Callable[[], None]]") -> None:
 
 def _forget() -> None:
     """A forked process has no such thread yet."""
-    global _orders, _lock  # noqa: PLW0603
+    global _orders, _lock
     _orders, _lock = None, threading.Lock()
 
 

@@ -10,7 +10,6 @@ import select
 import struct
 import threading
 import time
-from collections import deque
 from dataclasses import dataclass, field
 
 __all__ = ["Frame", "FrameError", "FrameParser", "HangUpError", "Wire", "encode"]
@@ -50,19 +49,16 @@ class FrameParser:
     def __init__(self) -> None:
         self._buffer = bytearray()
 
-    def feed(self, data: bytes) -> list[Frame]:
-        """Takes the next bytes; gives the frames that they complete.
+    def feed(self, data: bytes) -> None:
+        """Takes the next bytes."""
+        self._buffer += data
+
+    def next(self) -> Frame | None:
+        """The next frame, or None where it has not come whole.
 
         Raises:
-            FrameError: They are no frames.
+            FrameError: What has come is no frame.
         """
-        self._buffer += data
-        frames = []
-        while (frame := self._next()) is not None:
-            frames.append(frame)
-        return frames
-
-    def _next(self) -> Frame | None:
         if len(self._buffer) < _LENGTHS.size:
             return None
         header, payload = _LENGTHS.unpack_from(self._buffer)
@@ -71,11 +67,9 @@ class FrameParser:
         start, end = _LENGTHS.size + header, _LENGTHS.size + header + payload
         if len(self._buffer) < end:
             return None
-        frame = Frame(
-            _parse(bytes(self._buffer[_LENGTHS.size : start])), bytes(self._buffer[start:end])
-        )
+        text, content = self._buffer[_LENGTHS.size : start], self._buffer[start:end]
         del self._buffer[:end]
-        return frame
+        return Frame(_parse(bytes(text)), bytes(content))
 
 
 def _parse(text: bytes) -> dict[str, object]:
@@ -102,7 +96,6 @@ class Wire:
     def __init__(self, *, write: int, read: int, errors: int) -> None:
         self._write, self._read, self._errors = write, read, errors
         self._parser = FrameParser()
-        self._frames: deque[Frame] = deque()
         self._tail = bytearray()
         self._sending = threading.Lock()
         for descriptor in (write, read, errors):
@@ -140,13 +133,13 @@ class Wire:
             TimeoutError: Nothing came in time.
             FrameError: What came is no frame.
         """
-        while not self._frames:
+        while (frame := self._parser.next()) is None:
             ready = self._poll(self._read, select.POLLIN, deadline)
             if self._errors in ready:
                 self._take_errors()
             if self._read in ready:
-                self._frames.extend(self._parser.feed(self._take()))
-        return self._frames.popleft()
+                self._parser.feed(self._take())
+        return frame
 
     def close(self) -> None:
         """Closes all ends; nothing may be under way."""

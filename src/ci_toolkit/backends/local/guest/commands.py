@@ -6,7 +6,8 @@ import contextlib
 import os
 import select
 import shutil
-from typing import TYPE_CHECKING, Iterator
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import processes
 from kernels import Pipes, Ran

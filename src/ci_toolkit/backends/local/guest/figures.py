@@ -9,8 +9,9 @@ import importlib.util
 import io
 import sys
 import weakref
+from collections.abc import Callable, Sequence
 from types import ModuleType
-from typing import Any, Callable, Sequence
+from typing import Any
 
 _saved: weakref.WeakSet[Any] = weakref.WeakSet()
 

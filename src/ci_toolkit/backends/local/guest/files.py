@@ -11,19 +11,21 @@ import errno
 import hashlib
 import os
 import stat
-from typing import Any, Iterator
+from collections.abc import Iterator
+from typing import Any
 
 import beneath
 
 PIECE = 1024 * 1024
 _ENTRIES = 10_000
 _ENTRY_BYTES = 4_000_000
+_DEPTH = 100
 _UNSIZED = 16 * 1024 * 1024
 
 _MISSING = {errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.EINVAL}
 
 
-class Refused(Exception):
+class Refused(Exception):  # noqa: N818 - it is an outcome
     """A path's outcome: `missing`, `outside`, `not_file`, `denied`, `failed` or `root`."""
 
     def __init__(self, kind: str, reason: str = "") -> None:
@@ -126,7 +128,7 @@ class Files:
     def list(self, path: str, *, recursive: bool, checksums: bool) -> dict[str, Any]:
         """What a file or directory holds; entries are `[path, kind, size, changed, sha256]`."""
         try:
-            return _Listing(self._tree, checksums=checksums).of(path, recursive=recursive)
+            return _Listing(self._tree, recursive=recursive, checksums=checksums).of(path)
         except OSError as error:
             raise refusal(error) from None
 
@@ -198,14 +200,15 @@ class _Writing:
 class _Listing:
     """Collects the entries of one path, so many and no more."""
 
-    def __init__(self, tree: beneath.Tree, *, checksums: bool) -> None:
+    def __init__(self, tree: beneath.Tree, *, recursive: bool, checksums: bool) -> None:
         self._tree = tree
+        self._recursive = recursive
         self._checksums = checksums
         self._entries: list[list[Any]] = []
         self._bytes = 0
         self._complete = True
 
-    def of(self, path: str, *, recursive: bool) -> dict[str, Any]:
+    def of(self, path: str) -> dict[str, Any]:
         shown = _normal(path)
         descriptor = self._tree.open(path, os.O_PATH)
         with _closing(descriptor):
@@ -213,27 +216,31 @@ class _Listing:
             if stat.S_ISDIR(status.st_mode):
                 inside = self._tree.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NONBLOCK)
                 with _closing(inside):
-                    self._walk(inside, "" if shown == "." else shown, recursive=recursive)
+                    self._walk(inside, "" if shown == "." else shown, _DEPTH)
             else:
                 self._add(shown, shown, status)
         self._entries.sort()
         return {"entries": self._entries, "complete": self._complete}
 
-    def _walk(self, directory: int, shown: str, *, recursive: bool) -> None:
-        with os.scandir(directory) as found:
-            names = sorted(entry.name for entry in found)
-        for name in names:
+    def _walk(self, directory: int, shown: str, levels: int) -> None:
+        for name in sorted(os.listdir(directory)):
             path = f"{shown.rstrip('/')}/{name}" if shown else name
             if not self._complete:
                 return
             with contextlib.suppress(OSError):
                 status = os.lstat(name, dir_fd=directory)
                 self._add(path, path, status)
-                if recursive and stat.S_ISDIR(status.st_mode):
-                    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
-                    below = os.open(name, flags, dir_fd=directory)
-                    with _closing(below):
-                        self._walk(below, path, recursive=True)
+                if self._recursive and stat.S_ISDIR(status.st_mode):
+                    self._go_down(directory, name, path, levels)
+
+    def _go_down(self, directory: int, name: str, path: str, levels: int) -> None:
+        if levels == 0:
+            self._complete = False
+            return
+        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+        below = os.open(name, flags, dir_fd=directory)
+        with _closing(below):
+            self._walk(below, path, levels - 1)
 
     def _add(self, path: str, shown: str, status: os.stat_result) -> None:
         self._bytes += len(shown) + 150

@@ -8,7 +8,8 @@ import queue
 import threading
 import time
 import traceback
-from typing import TYPE_CHECKING, Any, Callable, Union
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import watch
 from commands import Commands
@@ -20,9 +21,7 @@ if TYPE_CHECKING:
     from python import PythonKernel
     from wire import Wire
 
-    Runner = Union[Kernel, Commands]
-
-_SCRIPTS = ("javascript", "typescript")
+    Runner = Kernel | Commands
 
 
 class Guest:
@@ -102,7 +101,8 @@ class Guest:
             return kernel.run(code, language=language, timeout=request["timeout"], output=output)
 
         answer, data = self._run(request, kernel, run)
-        return {**answer, "directory": _directory_of(kernel.pid)}, data
+        directory = _directory_of(kernel.pid) if answer["state_kept"] else ""
+        return {**answer, "directory": directory}, data
 
     def _command(self, request: dict[str, Any], payload: bytes) -> tuple[dict[str, Any], bytes]:
         command = payload.decode()

@@ -11,7 +11,8 @@ import hmac
 import itertools
 import json
 import os
-from typing import Any, Iterable
+from collections.abc import Iterable
+from typing import Any
 
 import zmq
 
@@ -49,6 +50,8 @@ class Connection:
         socket = self._context.socket(_KINDS[channel])
         socket.linger = 0
         socket.rcvhwm = 0
+        # Milliseconds; the kernel may still be starting, and is waited for.
+        socket.reconnect_ivl = 10
         if channel == "iopub":
             socket.subscribe(b"")
         gap = "-" if settings["transport"] == "ipc" else ":"

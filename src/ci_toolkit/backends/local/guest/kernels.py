@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
-
 from pipes import Pipes
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from output import Output

@@ -11,8 +11,8 @@ import os
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Callable
 
 _LIVE_EVERY = 0.05
 _LIVE_BYTES = 1024 * 1024

@@ -62,7 +62,7 @@ class Pipes:
         """Takes in all that has been printed; gives up on a process that never stops printing."""
         deadline = time.monotonic() + timeout
         with self._lock:
-            while any([self._take(fd) for fd in tuple(self._streams)]):
+            while sum(self._take(fd) for fd in tuple(self._streams)):
                 if time.monotonic() > deadline:
                     return
 

@@ -13,7 +13,7 @@ import signal
 import subprocess
 import threading
 import time
-from typing import Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 _SUBREAPER = 36
 _DUMPABLE = 4
@@ -39,7 +39,7 @@ def start(
 ) -> subprocess.Popen[bytes]:
     """Starts a process in a session of its own, with nothing on its standard input."""
     with _lock:
-        process = subprocess.Popen(
+        process = subprocess.Popen(  # noqa: S603 - this is what a sandbox is for
             arguments,
             env=env,
             cwd=cwd,
@@ -63,7 +63,8 @@ def end(process: subprocess.Popen[bytes], *, mark: str = "") -> int:
     """
     for _ in range(100):
         living = [pid for pid in family(process.pid, mark=mark) if _kill(pid)]
-        _kill(process.pid)
+        if process.returncode is None:
+            _kill(process.pid)
         reap()
         if not living:
             break

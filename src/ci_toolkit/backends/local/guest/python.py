@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
+import math
 import os
 import select
 import signal
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from output import Output
 
 _START_SECONDS = 60.0
-_ASK_AGAIN = 0.1
+_ASK_AGAIN, _HEAR_AGAIN = 0.1, 0.01
 _AGAIN_AFTER = 1.0
 _KILL_AFTER = 3.0
 _DRAIN_SECONDS = 0.5
@@ -88,6 +89,7 @@ class PythonKernel(Kernel):
         process.pipes.detach()
         if not ran.state_kept:
             self._give_up()
+            self.prepare()
         ran.restarted = restarted
         return ran
 
@@ -116,7 +118,11 @@ class _Process:
 
     def __init__(self, python: str, base: str, env: dict[str, str], cwd: str) -> None:
         self.pipes = Pipes()
-        self._settings = _settings(base)
+        # By way of a descriptor that both sides know by one number, no path is too long for a
+        # socket.
+        self._folder = os.open(os.path.dirname(base), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        sockets = f"/proc/self/fd/{self._folder}/{os.path.basename(base)}"
+        self._settings = _settings(sockets)
         self._connection: Connection | None = None
         with open(base + ".json", "w", encoding="utf-8") as file:
             json.dump(self._settings, file)
@@ -130,7 +136,7 @@ class _Process:
             cwd=cwd,
             stdout=self.pipes.stdout_fd,
             stderr=self.pipes.stderr_fd,
-            pass_fds=[read],
+            pass_fds=[read, self._folder],
         )
         os.close(read)
         self.pipes.started()
@@ -163,13 +169,11 @@ class _Process:
         while not self.ended and time.monotonic() < deadline:
             # A subscription takes effect some time after it was made: ask until it is heard.
             connection.send("shell", "kernel_info_request", {})
-            until = time.monotonic() + _ASK_AGAIN
-            while time.monotonic() < until and not (answered and heard):
-                poller.poll(max(0.0, until - time.monotonic()) * 1000)
+            until = time.monotonic() + (_HEAR_AGAIN if answered else _ASK_AGAIN)
+            while time.monotonic() < until and not ((answered and heard) or self.ended):
+                poller.poll(_milliseconds(until))
                 heard = connection.receive("iopub") is not None or heard
                 answered = connection.receive("shell") is not None or answered
-                if self.ended:
-                    return False
             if answered and heard:
                 return True
         return False
@@ -191,7 +195,7 @@ class _Process:
             self._connection.close()
             self._connection = None
         self.pipes.close()
-        for descriptor in (self._stop, self.pidfd):
+        for descriptor in (self._stop, self.pidfd, self._folder):
             os.close(descriptor)
 
 
@@ -223,7 +227,7 @@ class _Cell:
         poller = _poller(self._process)
         poller.register(self._interrupted, select.POLLIN)
         while not (self._idle and self._replied):
-            ready = dict(poller.poll(max(0.0, self._next_step() - time.monotonic()) * 1000))
+            ready = dict(poller.poll(_milliseconds(self._next_step())))
             self._receive()
             if self._idle and self._replied:
                 break
@@ -298,6 +302,11 @@ class _Cell:
         return self._ran
 
 
+def _milliseconds(until: float) -> int:
+    """Time to wait, rounded up, so that it is over afterwards."""
+    return max(0, math.ceil((until - time.monotonic()) * 1000))
+
+
 def _poller(process: _Process) -> zmq.Poller:
     import zmq  # noqa: PLC0415 - late, as the process is started before
 
@@ -308,12 +317,12 @@ def _poller(process: _Process) -> zmq.Poller:
     return poller
 
 
-def _settings(base: str) -> dict[str, Any]:
-    """A connection file's content, for sockets beside it."""
+def _settings(sockets: str) -> dict[str, Any]:
+    """A connection file's content, for sockets whose paths begin so."""
     names = ("shell", "iopub", "stdin", "control", "hb")
     return {
         "transport": "ipc",
-        "ip": base,
+        "ip": sockets,
         "key": os.urandom(16).hex(),
         "signature_scheme": "hmac-sha256",
         "kernel_name": "python",

@@ -7,14 +7,17 @@ only pictures travel as Jupyter messages.
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import os
 import sys
 import warnings
-from typing import Any, Iterable
+from collections.abc import Iterable
+from typing import Any
 
+_HERE = os.path.dirname(os.path.abspath(__file__))
 # The folder of this script is no place to import from in the user's program.
-sys.path[:] = [entry for entry in sys.path if entry != os.path.dirname(os.path.abspath(__file__))]
+sys.path[:] = [entry for entry in sys.path if entry != _HERE]
 # Without the debugger a kernel starts faster; the user may still import it.
 sys.modules["debugpy"] = None  # type: ignore[assignment]
 from ipykernel.displayhook import ZMQShellDisplayHook  # noqa: E402
@@ -24,7 +27,7 @@ from ipykernel.zmqshell import ZMQDisplayPublisher, ZMQInteractiveShell  # noqa:
 from traitlets import Type  # noqa: E402
 from traitlets.config import Config  # noqa: E402
 
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(0, _HERE)
 import figures  # noqa: E402
 import stopping  # noqa: E402
 import streams  # noqa: E402
@@ -49,8 +52,12 @@ class Publisher(ZMQDisplayPublisher):
         if "text/plain" in data:
             print(data["text/plain"])  # noqa: T201
         for media_type in _IMAGE_TYPES:
-            if isinstance(data.get(media_type), bytes):
-                self.publish_image(media_type, data[media_type])
+            image = data.get(media_type)
+            if isinstance(image, str):
+                with contextlib.suppress(ValueError):
+                    image = base64.b64decode(image)
+            if isinstance(image, bytes):
+                self.publish_image(media_type, image)
 
     def publish_image(self, media_type: str, image: bytes) -> None:
         """Sends a picture, unless the run has shown too many."""
@@ -61,12 +68,14 @@ class Publisher(ZMQDisplayPublisher):
         self._bytes_left -= len(image)
         super().publish({media_type: image})
 
-    def clear_output(self, wait: bool = False) -> None:
+    def clear_output(self, wait: bool = False) -> None:  # noqa: FBT001, FBT002
         """Leaves what has been printed where it is."""
 
 
 class EchoHook(ZMQShellDisplayHook):
     """Prints the value of a last expression as plain Python would, and keeps it only in `_`."""
+
+    shell: Any
 
     def start_displayhook(self) -> None:
         """Nothing goes to a front end."""
@@ -119,7 +128,12 @@ class Shell(ZMQInteractiveShell):
         elif stopping.asked() and etype.__name__ in {"KeyboardInterrupt", "CancelledError"}:
             sys.stderr.write(stopping.place(evalue, self))
         else:
-            sys.stderr.write("\n".join(stb).rstrip("\n") + "\n")
+            shown = [part for part in stb if _HERE not in part]
+            sys.stderr.write("\n".join(shown).rstrip("\n") + "\n")
+
+    def system(self, cmd: str) -> None:
+        """Runs `!command` with the streams of this process, each for itself."""
+        self.system_raw(cmd)
 
     def enable_matplotlib(self, gui: str | None = None) -> tuple[str | None, str]:
         """Stays with the way figures are shown here, whatever `%matplotlib` asks for."""
@@ -129,6 +143,7 @@ class Shell(ZMQInteractiveShell):
 class Kernel(IPythonKernel):
     """ipykernel whose replies carry the exit code."""
 
+    shell: Any
     shell_class = Type(Shell)
 
     def raw_input(self, prompt: str = "") -> str:
@@ -137,15 +152,13 @@ class Kernel(IPythonKernel):
         Raises:
             EOFError: Always, as Python does at the end of its standard input.
         """
-        __tracebackhide__ = True
         raise EOFError(
             "input() has nothing to read here: put the values into the code"
             + (f" (asked for: {prompt})" if prompt else "")
         )
 
-    def getpass(self, prompt: str = "", stream: object = None) -> str:  # noqa: ARG002
+    def getpass(self, prompt: str = "", *_args: Any, **_options: Any) -> str:
         """Stands for `getpass.getpass`, likewise."""
-        __tracebackhide__ = True
         return self.raw_input(prompt)
 
     async def do_execute(self, *args: Any, **options: Any) -> dict[str, Any]:
@@ -181,7 +194,7 @@ def _settings() -> Config:
     return config
 
 
-def _adapt(shell: Shell) -> None:
+def _adapt(shell: Any) -> None:
     """Changes what has no setting."""
     warnings.filterwarnings("ignore", "To exit: use", UserWarning)
     if hasattr(shell, "_tee"):

@@ -11,7 +11,8 @@ import linecache
 import os
 import sys
 import threading
-from typing import Any, Iterable
+from collections.abc import Iterable
+from typing import Any
 
 _asked = threading.Event()
 

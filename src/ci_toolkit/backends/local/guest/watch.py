@@ -6,7 +6,8 @@ import contextlib
 import os
 import resource
 import threading
-from typing import Any, Callable
+from collections.abc import Callable
+from typing import Any
 
 import processes
 
@@ -22,10 +23,10 @@ def limit_processes(settings: dict[str, Any]) -> None:
         resource.RLIMIT_FSIZE: settings["file_bytes"],
         resource.RLIMIT_NPROC: settings["processes"],
     }
-    for kind, value in limits.items():
-        if value is not None:
+    for kind, wish in limits.items():
+        if wish is not None:
             _, most = resource.getrlimit(kind)
-            value = value if most == resource.RLIM_INFINITY else min(value, most)
+            value = wish if most == resource.RLIM_INFINITY else min(wish, most)
             resource.setrlimit(kind, (value, value))
 
 

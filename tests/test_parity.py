@@ -1,0 +1,280 @@
+"""One call gives one answer, whichever door it comes in at."""
+
+import asyncio
+from base64 import b64decode
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from langchain.agents import create_agent
+from langchain_core.messages import ToolMessage
+from strands import Agent
+from strands.agent.conversation_manager import NullConversationManager
+
+from ci_toolkit import CodeInterpreter, Limits, Scope
+from ci_toolkit.backends.memory import InMemoryBackend
+from ci_toolkit.errors import AccessDeniedError, SandboxLostError, ThrottledError
+from ci_toolkit.langchain import CodeInterpreterToolkit
+from ci_toolkit.results import Execution
+from ci_toolkit.strands import code_interpreter_tools
+from ci_toolkit.testing.script import Calls, Turn
+from ci_toolkit.testing.scripted_langchain import ScriptedChatModel
+from ci_toolkit.testing.scripted_strands import ScriptedModel
+
+SCOPE = Scope(user_id="ada", session_id="thread-1")
+SECRET = "AKIA-THE-OPERATORS-KEY"
+PICTURE = "from PIL import Image; Image.new('RGB', (40, 30), 'teal').save('chart.png')"
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a model is shown of one outcome."""
+
+    is_error: bool
+    text: str
+    images: tuple[tuple[str, bytes], ...] = ()
+
+
+@dataclass(frozen=True)
+class Case:
+    """One call, and what happens to the backend just before it."""
+
+    tool: str
+    arguments: Mapping[str, Any]
+    is_error: bool = False
+    images: int = 0
+    says: str = ""
+    before: Callable[[InMemoryBackend], None] = field(default=lambda backend: None)
+
+
+def code(text: str, **more: Any) -> dict[str, Any]:
+    return {"code": text, **more}
+
+
+def lose(backend: InMemoryBackend) -> None:
+    backend.fail("execute_code", SandboxLostError(SECRET, may_have_run=True))
+
+
+def throttle(backend: InMemoryBackend) -> None:
+    backend.fail("execute_code", ThrottledError(SECRET))
+
+
+def deny(backend: InMemoryBackend) -> None:
+    backend.fail("list_files", AccessDeniedError(SECRET))
+
+
+CASES = {
+    "prints": Case("execute_code", code("x = 41; print('hello')"), says="hello"),
+    "remembers": Case("execute_code", code("x + 1"), says="42"),
+    "prints nothing": Case("execute_code", code("y = 1"), says="printed nothing"),
+    "raises": Case("execute_code", code("print('so far'); 1 / 0"), is_error=True, says="so far"),
+    "draws": Case("execute_code", code(PICTURE, output_filename="chart.png"), images=1),
+    "misnames its file": Case(
+        "execute_code", code(PICTURE, output_filename="chrat.png"), is_error=True, says="chart.png"
+    ),
+    "floods": Case("execute_code", code("print('line\\n' * 20_000)"), says=".ci/output-"),
+    "times out": Case("execute_code", code("sleep()"), is_error=True, says="Timed out"),
+    "takes null for nothing": Case("execute_code", code("print(x)", output_filename=None)),
+    "misses code": Case("execute_code", {}, is_error=True, says="code: Field required"),
+    "has empty code": Case("execute_code", code("  "), is_error=True, says="must not be empty"),
+    "misspells a parameter": Case(
+        "execute_code", code("1", languge="python"), is_error=True, says="did you mean 'language'?"
+    ),
+    "forges a parameter": Case(
+        "execute_code", code("1", config={"user_id": "eve"}), is_error=True, says="'config'"
+    ),
+    "wants an unknown language": Case("execute_code", code("1", language="cobol"), is_error=True),
+    "runs a command": Case("execute_command", {"command": "ls -la"}, says="chart.png"),
+    "runs a failing command": Case(
+        "execute_command", {"command": "false"}, is_error=True, says="exit code 1"
+    ),
+    "writes": Case(
+        "file_operations",
+        {"operation": "write", "content": [{"path": "a.json", "text": '{"key": "väl\\n"}'}]},
+        says="Wrote a.json",
+    ),
+    "writes from JSON text": Case(
+        "file_operations",
+        {"operation": "write", "content": '[{"path": "b.txt", "text": "b"}]'},
+        says="Wrote b.txt",
+    ),
+    "reads": Case("file_operations", {"operation": "read", "paths": ["a.json"]}, says="väl"),
+    "reads one path": Case("file_operations", {"operation": "READ", "paths": "b.txt"}, says="b"),
+    "reads a picture": Case(
+        "file_operations", {"operation": "read", "paths": ["chart.png"]}, images=1
+    ),
+    "reads what is not there": Case(
+        "file_operations", {"operation": "read", "paths": ["b.txt", "zz.txt"]}, is_error=True
+    ),
+    "leaves its place": Case(
+        "file_operations", {"operation": "read", "paths": ["../../etc/passwd"]}, is_error=True
+    ),
+    "lists": Case("file_operations", {"operation": "list"}, says="a.json"),
+    "wants an unknown operation": Case(
+        "file_operations", {"operation": "rename", "paths": ["a"]}, is_error=True, says="operation"
+    ),
+    "writes binary text": Case(
+        "file_operations",
+        {"operation": "write", "content": [{"path": "a.png", "text": "iVBOR"}]},
+        is_error=True,
+        says="binary",
+    ),
+    "removes": Case("file_operations", {"operation": "remove", "paths": ["b.txt"]}),
+    "saves everything": Case("ci_push_to_workspace", {}, says="a.json"),
+    "saves what is not there": Case("ci_push_to_workspace", {"paths": ["no"]}, is_error=True),
+    "lists the workspace": Case("workspace_list", {}, says="code-interpreter/chart.png"),
+    "reads a saved picture": Case(
+        "workspace_read", {"path": "code-interpreter/chart.png"}, images=1
+    ),
+    "reads what was never saved": Case(
+        "workspace_read", {"path": "chart.png"}, is_error=True, says="code-interpreter/chart.png"
+    ),
+    "is throttled": Case("execute_code", code("1"), is_error=True, says="busy", before=throttle),
+    "is denied": Case(
+        "file_operations", {"operation": "list"}, is_error=True, says="permitted", before=deny
+    ),
+    "loses its sandbox": Case("execute_code", code("1"), is_error=True, before=lose),
+    "is told of the loss": Case("execute_code", code("print(1)"), says="were lost"),
+    "goes on": Case("execute_code", code("print(2)"), says="2"),
+}
+
+
+def scripted_backend() -> InMemoryBackend:
+    backend = InMemoryBackend(run_python=True)
+    backend.reply("sleep()", "asleep", takes=1_000)
+    backend.reply_command("ls -la", "chart.png\n")
+    backend.reply_command("false", Execution(exit_code=1))
+    return backend
+
+
+@pytest.fixture
+def backend() -> InMemoryBackend:
+    return scripted_backend()
+
+
+@pytest.fixture
+def interpreter(backend: InMemoryBackend) -> Iterator[CodeInterpreter]:
+    with CodeInterpreter(backend, limits=Limits(text_chars=2_000)) as interpreter:
+        yield interpreter
+
+
+def bare(interpreter: CodeInterpreter, backend: InMemoryBackend) -> list[Seen]:
+    seen = []
+    for case in CASES.values():
+        case.before(backend)
+        outcome = interpreter.call(case.tool, case.arguments, scope=SCOPE)
+        images = tuple((image.media_type, image.data) for image in outcome.images)
+        seen.append(Seen(outcome.is_error, outcome.text, images))
+    return seen
+
+
+def script(backend: InMemoryBackend) -> list[Turn]:
+    """Every case as a turn of its own, then a last word."""
+
+    def turn(case: Case) -> Callable[[str], Calls]:
+        def say(results: str) -> Calls:
+            case.before(backend)
+            return [(case.tool, case.arguments)]
+
+        return say
+
+    return [*(turn(case) for case in CASES.values()), "done"]
+
+
+def langchain_agent(interpreter: CodeInterpreter, backend: InMemoryBackend) -> Any:
+    toolkit = CodeInterpreterToolkit(interpreter, scope=SCOPE, workspace_tools=True)
+    return create_agent(ScriptedChatModel(script(backend)), toolkit.get_tools())
+
+
+def strands_agent(interpreter: CodeInterpreter, backend: InMemoryBackend) -> Agent:
+    tools = code_interpreter_tools(interpreter, scope=SCOPE, workspace_tools=True)
+    # The default manager drops the oldest messages of a conversation as long as this one.
+    everything = NullConversationManager()
+    return Agent(
+        model=ScriptedModel(script(backend)),
+        tools=list(tools),
+        conversation_manager=everything,
+        callback_handler=None,
+    )
+
+
+ASKED: Any = {"messages": [("user", "go")]}
+CONFIG: Any = {"recursion_limit": 500}
+
+
+def langchain_sync(interpreter: CodeInterpreter, backend: InMemoryBackend) -> list[Seen]:
+    result = langchain_agent(interpreter, backend).invoke(ASKED, CONFIG)
+    return [from_langchain(m) for m in result["messages"] if isinstance(m, ToolMessage)]
+
+
+def langchain_async(interpreter: CodeInterpreter, backend: InMemoryBackend) -> list[Seen]:
+    result = asyncio.run(langchain_agent(interpreter, backend).ainvoke(ASKED, CONFIG))
+    return [from_langchain(m) for m in result["messages"] if isinstance(m, ToolMessage)]
+
+
+def strands_sync(interpreter: CodeInterpreter, backend: InMemoryBackend) -> list[Seen]:
+    agent = strands_agent(interpreter, backend)
+    agent("go")
+    return from_strands(agent)
+
+
+def strands_async(interpreter: CodeInterpreter, backend: InMemoryBackend) -> list[Seen]:
+    agent = strands_agent(interpreter, backend)
+    asyncio.run(agent.invoke_async("go"))
+    return from_strands(agent)
+
+
+def from_langchain(message: ToolMessage) -> Seen:
+    assert isinstance(message.artifact, dict)
+    is_error = message.status == "error"
+    assert message.artifact["is_error"] is is_error
+    if isinstance(message.content, str):
+        return Seen(is_error, message.content)
+    text, *pictures = message.content
+    assert isinstance(text, dict)
+    assert text["type"] == "text"
+    return Seen(is_error, text["text"], tuple(from_block(block) for block in pictures))
+
+
+def from_block(block: str | dict[str, Any]) -> tuple[str, bytes]:
+    assert isinstance(block, dict)
+    assert set(block) == {"type", "base64", "mime_type"}
+    assert block["type"] == "image"
+    return block["mime_type"], b64decode(block["base64"])
+
+
+def from_strands(agent: Agent) -> list[Seen]:
+    blocks: list[Any] = [block for message in agent.messages for block in message["content"]]
+    seen = []
+    for result in (block["toolResult"] for block in blocks if "toolResult" in block):
+        text, *pictures = result["content"]
+        images = tuple(
+            (f"image/{p['image']['format']}", p["image"]["source"]["bytes"]) for p in pictures
+        )
+        seen.append(Seen(result["status"] == "error", text["text"], images))
+    return seen
+
+
+def test_the_cases_end_as_they_say(interpreter: CodeInterpreter, backend: InMemoryBackend) -> None:
+    seen = dict(zip(CASES, bare(interpreter, backend), strict=True))
+
+    ends = {name: (s.is_error, len(s.images)) for name, s in seen.items()}
+    assert ends == {name: (case.is_error, case.images) for name, case in CASES.items()}
+    assert {n: s.text for n, s in seen.items() if CASES[n].says not in s.text} == {}
+    assert SECRET not in str(seen)
+
+
+@pytest.mark.parametrize(
+    "door", [langchain_sync, langchain_async, strands_sync, strands_async], ids=lambda d: d.__name__
+)
+def test_every_door_gives_the_outcome_of_the_bare_interpreter(
+    door: Callable[[CodeInterpreter, InMemoryBackend], list[Seen]],
+    interpreter: CodeInterpreter,
+    backend: InMemoryBackend,
+) -> None:
+    other = scripted_backend()
+    with CodeInterpreter(other, limits=Limits(text_chars=2_000)) as alone:
+        expected = dict(zip(CASES, bare(alone, other), strict=True))
+
+    assert dict(zip(CASES, door(interpreter, backend), strict=True)) == expected
