@@ -90,6 +90,8 @@ table = frame.groupby(groups)["y"].agg(["count", "mean", "min", "max"]).round(2)
 print(table.rename_axis(label).to_csv(index=True))
 """
 
+_FAILED = "Failed with exit code"
+
 CHART_NAME = "trend.png"
 TABLE_NAME = "summary.csv"
 
@@ -108,13 +110,25 @@ def turns(file: str) -> list[Turn]:
 
     return [
         [("execute_code", {"code": _LOAD.format(file=file).strip()})],
-        [("execute_code", {"code": _TREND.strip()})],
-        chart,
-        [("execute_code", {"code": _TABLE.strip()})],
-        _write_table,
-        [("ci_push_to_workspace", {"paths": [TABLE_NAME, CHART_NAME]})],
-        conclude,
+        _if_well([("execute_code", {"code": _TREND.strip()})]),
+        _if_well(chart),
+        _if_well([("execute_code", {"code": _TABLE.strip()})]),
+        _if_well(_write_table),
+        _if_well([("ci_push_to_workspace", {"paths": [TABLE_NAME, CHART_NAME]})]),
+        _if_well(conclude),
     ]
+
+
+def _if_well(turn: Turn) -> Turn:
+    """The turn, or the end of the conversation where the call before it failed."""
+
+    def decide(said: str) -> Turn:
+        if _FAILED not in said:
+            return turn
+        reason = said.partition(_FAILED)[0].strip().rpartition("\n")[2]
+        return f"This file cannot be analysed. {reason}"
+
+    return decide
 
 
 def _write_table(printed: str) -> Turn:
