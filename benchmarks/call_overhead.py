@@ -8,11 +8,12 @@ numbers that count are the ratios.
 
 import argparse
 import statistics
+import subprocess
 import time
 from collections.abc import Callable
 
 from jupyter_client.blocking.client import BlockingKernelClient
-from jupyter_client.manager import start_new_kernel
+from jupyter_client.manager import KernelManager
 
 from ci_toolkit import CodeInterpreter, Scope
 from ci_toolkit.backends.local import LocalBackend
@@ -38,10 +39,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=300)
     rounds = parser.parse_args().rounds
-    manager, client = start_new_kernel()
-    with CodeInterpreter(LocalBackend()) as interpreter:
+    manager = KernelManager(transport="ipc")
+    manager.start_kernel(stderr=subprocess.DEVNULL)
+    client = manager.blocking_client()
+    client.start_channels()
+    client.wait_for_ready(timeout=60)
+    backend = LocalBackend()
+    with CodeInterpreter(backend) as interpreter:
         langchain = CodeInterpreterToolkit(interpreter, scope=SCOPE).get_tools()[0]
-        sandbox = LocalBackend().start(name="benchmark")
+        sandbox = backend.start(name="benchmark")
         ways: dict[str, Callable[[], object]] = {
             "jupyter_client, bare": lambda: bare(client),
             "sandbox.execute_code": lambda: sandbox.execute_code(CELL, timeout=60),
@@ -51,7 +57,6 @@ def main() -> None:
             "LangChain tool.invoke": lambda: langchain.invoke({"code": CELL}),
         }
         seconds = measure(ways, rounds)
-        sandbox.close()
     client.stop_channels()
     manager.shutdown_kernel(now=True)
     first = statistics.median(seconds["jupyter_client, bare"])

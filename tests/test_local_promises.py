@@ -209,6 +209,7 @@ def test_there_is_no_network_unless_it_was_asked_for(call: Call) -> None:
 
     assert outcome.is_error
     assert "Network is unreachable" in outcome.text
+    assert "This sandbox has no internet" in outcome.text
 
 
 def test_open_figures_come_back_as_pictures_and_show_is_harmless(call: Call) -> None:

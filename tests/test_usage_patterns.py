@@ -311,7 +311,8 @@ print('done')
     assert "Package" in version.text
     assert [line.split()[0] for line in listed.text.splitlines()] == ["config.json", "sine.png"]
     assert read.text == '{"key": "value"}'
-    assert installed.is_error  # there is no network, and pip says so
+    assert installed.is_error
+    assert "This sandbox has no internet" in installed.text
     assert not pushed.is_error
     assert everything.text.count("unchanged since it was saved") == 2
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from ci_toolkit.backends.base import Sandbox
 from ci_toolkit.files import ConversationFiles
@@ -22,6 +23,7 @@ class Context:
         limits: The host's bounds.
         on_output: Where live output goes, if anywhere.
         is_unchanged_upload: Whether a path with this digest is as the user uploaded it.
+        network: What the sandbox can reach.
         prefix: What the names of tools have before them where this model sees them.
     """
 
@@ -30,6 +32,7 @@ class Context:
     limits: Limits
     on_output: OnOutput | None
     is_unchanged_upload: Callable[[str, str], bool]
+    network: Literal["none", "internet", "host"] = "host"
     prefix: str = ""
 
     def save(self, paths: Sequence[str]) -> tuple[FileReport, ...]:

@@ -160,6 +160,7 @@ class CodeInterpreter:
                 limits=self.limits,
                 on_output=request.on_output,
                 is_unchanged_upload=session.is_unchanged_upload,
+                network=self.backend.abilities.network,
                 prefix=request.prefix,
             )
             try:

@@ -3,6 +3,7 @@
 Used by the tools that run things, after the run.
 """
 
+import re
 from dataclasses import replace
 from difflib import get_close_matches
 from hashlib import sha256
@@ -15,13 +16,19 @@ from ci_toolkit.paths import base_name, inside
 from ci_toolkit.reading import report_content
 from ci_toolkit.results import Execution, FileInfo, FileReport, FileWrite
 
-__all__ = ["OUTPUT_FOLDER", "keep_long_output", "save_output"]
+__all__ = ["OUTPUT_FOLDER", "keep_long_output", "network_hint", "save_output"]
 
 OUTPUT_FOLDER: Final = ".ci"
 """Where, below the working directory, outputs lie that are too long to be shown."""
 
 _CLOCK_GRAIN = 0.02
 _CREATED_SHOWN = 20
+
+_UNREACHED = re.compile(
+    "Network is unreachable|Name or service not known|Temporary failure in name resolution"
+    "|Could not resolve host|NameResolutionError|No matching distribution found|ENOTFOUND"
+    "|ENETUNREACH|EAI_AGAIN|dns error"
+)
 
 
 def keep_long_output(execution: Execution, context: Context) -> Execution:
@@ -37,6 +44,18 @@ def keep_long_output(execution: Execution, context: Context) -> Execution:
     if written.error is not None:
         return execution
     return replace(execution, output_file=path, output_bytes=len(data))
+
+
+def network_hint(execution: Execution, context: Context) -> tuple[str, ...]:
+    """Says that there is no internet where a run failed for want of it."""
+    said = f"{execution.stdout}\n{execution.stderr}"
+    if context.network != "none" or not execution.failed or not _UNREACHED.search(said):
+        return ()
+    hint = (
+        "This sandbox has no internet, and only its operator can change that. Work with what is "
+        "installed and with uploaded files."
+    )
+    return (hint,)
 
 
 def save_output(name: str, execution: Execution, context: Context) -> FileReport:

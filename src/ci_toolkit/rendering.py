@@ -1,7 +1,7 @@
 """Room 6, what the model reads: an `Answer` in words and pictures, within the host's limits.
 
 The order is always the same: notes, what went wrong with the call as a whole, standard output,
-standard error, how the run ended, files, pictures.
+standard error, how the run ended, hints, files, pictures.
 """
 
 import io
@@ -79,7 +79,7 @@ def render(name: str, answer: Answer, limits: Limits, *, prefix: str = "") -> Ou
     around = [f"Note: {note}" for note in answer.notes]
     if answer.error is not None:
         around.append(f"Error: {answer.error}")
-    ending = _ending(answer.execution) if answer.execution else []
+    ending = [*(_ending(answer.execution) if answer.execution else []), *answer.hints]
     pictures = [_image_line(image) for image in images] + unseen
     files = _files(answer, limits.text_chars, prefix)
     fixed = sum(len(line) + 1 for line in (*around, *ending, *pictures)) + min(

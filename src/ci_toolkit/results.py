@@ -201,6 +201,7 @@ class Answer:
         files: One report for each file that the call was about.
         error: Why the call as a whole could not be done.
         notes: What the model has to be told before anything else.
+        hints: What may help it on after a failure.
     """
 
     verb: Literal["read", "wrote", "listed", "removed", "saved"] = "saved"
@@ -208,6 +209,7 @@ class Answer:
     files: tuple[FileReport, ...] = ()
     error: ToolError | None = None
     notes: tuple[str, ...] = ()
+    hints: tuple[str, ...] = ()
 
     @property
     def failed(self) -> bool:

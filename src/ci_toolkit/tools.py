@@ -16,7 +16,7 @@ from ci_toolkit.errors import (
     WorkspaceFileMissingError,
 )
 from ci_toolkit.limits import Limits
-from ci_toolkit.outputs import keep_long_output, save_output
+from ci_toolkit.outputs import keep_long_output, network_hint, save_output
 from ci_toolkit.paths import inside
 from ci_toolkit.reading import report_content
 from ci_toolkit.results import Answer, Execution, FileInfo, FileReport, FileWrite
@@ -90,6 +90,7 @@ class ExecuteCode:
             execution=keep_long_output(execution, context),
             files=saved,
             notes=_restarted(execution, arguments.language),
+            hints=network_hint(execution, context),
         )
 
 
@@ -109,7 +110,9 @@ class ExecuteCommand:
         execution = context.sandbox.execute_command(
             arguments.command, timeout=context.limits.timeout, on_output=context.on_output
         )
-        return Answer(execution=keep_long_output(execution, context))
+        return Answer(
+            execution=keep_long_output(execution, context), hints=network_hint(execution, context)
+        )
 
 
 class FileOperations:

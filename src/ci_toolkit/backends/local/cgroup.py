@@ -2,10 +2,14 @@
 
 import contextlib
 import os
+import time
 import uuid
 from pathlib import Path
 
 __all__ = ["PidsGroup"]
+
+_TRIES, _PAUSE = 200, 0.005
+_PREFIX = "ci-toolkit-"
 
 
 class PidsGroup:
@@ -23,7 +27,8 @@ class PidsGroup:
             most: How many processes and threads the group may have.
         """
         for parent in _parents():
-            folder = parent / f"ci-toolkit-{uuid.uuid4().hex}"
+            _sweep(parent)
+            folder = parent / f"{_PREFIX}{os.getpid()}-{uuid.uuid4().hex}"
             group = cls(folder)
             try:
                 folder.mkdir()
@@ -36,9 +41,22 @@ class PidsGroup:
         return None
 
     def remove(self) -> None:
-        """Removes the group, which has to be empty."""
-        with contextlib.suppress(OSError):
-            self._folder.rmdir()
+        """Removes the group; waits a little for the last of its processes to vanish."""
+        for _ in range(_TRIES):
+            with contextlib.suppress(OSError):
+                self._folder.rmdir()
+            if not self._folder.exists():
+                return
+            time.sleep(_PAUSE)
+
+
+def _sweep(parent: Path) -> None:
+    """Removes the empty groups of processes that were killed before they could."""
+    for folder in parent.glob(f"{_PREFIX}*-*"):
+        maker = folder.name.removeprefix(_PREFIX).partition("-")[0]
+        if maker.isdecimal() and not Path("/proc", maker).exists():
+            with contextlib.suppress(OSError):
+                folder.rmdir()
 
 
 def _parents() -> list[Path]:

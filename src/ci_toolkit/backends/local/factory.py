@@ -153,7 +153,7 @@ class Factory:
     def _environment(self, places: Places, forwarded: Mapping[str, str]) -> dict[str, str]:
         """Everything that the guest's environment holds."""
         state = places.state
-        own = {} if self._confined else {"TMPDIR": state}
+        own = {} if self._confined else {"TMPDIR": f"{state}/tmp"}  # noqa: S108 - of its own
         return {
             **own,
             "DENO_DIR": f"{state}/deno",

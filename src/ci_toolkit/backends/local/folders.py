@@ -23,7 +23,7 @@ def make_root(parent: str | None) -> Path:
 def make_session(root: Path) -> Path:
     """A new folder with `home` and `state`."""
     folder = root / uuid.uuid4().hex
-    for name in ("home", "state"):
+    for name in ("home", "state", "state/tmp"):
         (folder / name).mkdir(parents=True)
     return folder
 

@@ -282,7 +282,8 @@ function prelude({ cells, stop, directory }) {
     // Deno refuses a cell that it cannot parse without saying why.
     __ci_explain: (name) => {
       try {
-        stripTypeScriptTypes(readFileSync(`${cells}/${name}`, "utf8"), { mode: "transform" });
+        const text = readFileSync(`${cells}/${name}`, "utf8").replace("__ci_begin();", "");
+        stripTypeScriptTypes(text, { mode: "transform" });
         err("Error: an import of this code could not be loaded\n");
       } catch (error) {
         err(`${error.message.replace("file:///stripTypeScriptTypes.ts", name)}\n`);

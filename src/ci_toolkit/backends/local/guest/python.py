@@ -4,24 +4,18 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import json
-import math
 import os
 import select
 import signal
 import time
 from typing import TYPE_CHECKING, Any
 
-import processes
-from kernels import Kernel, Pipes, Ran
+from kernel_process import KernelProcess, milliseconds, poller_of
+from kernels import Kernel, Ran
 
 if TYPE_CHECKING:
-    import zmq
-    from jupyter import Connection
     from output import Output
 
-_START_SECONDS = 60.0
-_ASK_AGAIN, _HEAR_AGAIN = 0.1, 0.01
 _AGAIN_AFTER = 1.0
 _KILL_AFTER = 3.0
 _DRAIN_SECONDS = 0.5
@@ -47,7 +41,7 @@ class PythonKernel(Kernel):
         self._state_dir = state_dir
         self._working_directory = working_directory
         self._interrupted = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._process: _Process | None = None
+        self._process: KernelProcess | None = None
         self._starts = 0
         self._lost = False
 
@@ -62,7 +56,7 @@ class PythonKernel(Kernel):
         if self._process is None:
             self._starts += 1
             base = os.path.join(self._state_dir, f"python-{self._starts}")
-            self._process = _Process(self._python, base, self._env, self._working_directory)
+            self._process = KernelProcess(self._python, base, self._env, self._working_directory)
 
     def warm_up(self) -> None:
         """Waits until the process is ready for a first run."""
@@ -113,96 +107,10 @@ class PythonKernel(Kernel):
         self._lost = True
 
 
-class _Process:
-    """One ipykernel process with its pipes and sockets."""
-
-    def __init__(self, python: str, base: str, env: dict[str, str], cwd: str) -> None:
-        self.pipes = Pipes()
-        # By way of a descriptor that both sides know by one number, no path is too long for a
-        # socket.
-        self._folder = os.open(os.path.dirname(base), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        sockets = f"/proc/self/fd/{self._folder}/{os.path.basename(base)}"
-        self._settings = _settings(sockets)
-        self._connection: Connection | None = None
-        with open(base + ".json", "w", encoding="utf-8") as file:
-            json.dump(self._settings, file)
-        read, self._stop = os.pipe2(os.O_CLOEXEC)
-        self._mark = f"CI_KERNEL={os.path.basename(base)}"
-        name, _, value = self._mark.partition("=")
-        script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "startup.py")
-        self._process = processes.start(
-            [python, script, base + ".json", str(read)],
-            env={**env, name: value},
-            cwd=cwd,
-            stdout=self.pipes.stdout_fd,
-            stderr=self.pipes.stderr_fd,
-            pass_fds=[read, self._folder],
-        )
-        os.close(read)
-        self.pipes.started()
-        self.pid = self._process.pid
-        self.pidfd = os.pidfd_open(self.pid)
-
-    @property
-    def ended(self) -> bool:
-        """Whether the process is gone."""
-        return bool(select.select([self.pidfd], [], [], 0)[0])
-
-    @property
-    def connection(self) -> Connection:
-        """The sockets; opened at first use."""
-        if self._connection is None:
-            # Imported late: the process has been starting meanwhile.
-            from jupyter import Connection  # noqa: PLC0415
-
-            self._connection = Connection(self._settings)
-        return self._connection
-
-    def ready(self) -> bool:
-        """Waits until the kernel answers on both channels; False when it does not."""
-        if self._connection is not None:
-            return not self.ended
-        connection = self.connection
-        deadline = time.monotonic() + _START_SECONDS
-        answered = heard = False
-        poller = _poller(self)
-        while not self.ended and time.monotonic() < deadline:
-            # A subscription takes effect some time after it was made: ask until it is heard.
-            connection.send("shell", "kernel_info_request", {})
-            until = time.monotonic() + (_HEAR_AGAIN if answered else _ASK_AGAIN)
-            while time.monotonic() < until and not ((answered and heard) or self.ended):
-                poller.poll(_milliseconds(until))
-                heard = connection.receive("iopub") is not None or heard
-                answered = connection.receive("shell") is not None or answered
-            if answered and heard:
-                return True
-        return False
-
-    def stop(self) -> None:
-        """Asks the run to end, in all the ways that leave the process alive."""
-        with contextlib.suppress(OSError):
-            os.write(self._stop, b"s")
-            os.kill(self.pid, signal.SIGINT)
-
-    def kill(self) -> None:
-        """Kills the process and everything that it started."""
-        processes.end(self._process, mark=self._mark)
-
-    def close(self) -> None:
-        """Kills the process and closes what leads to it."""
-        self.kill()
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
-        self.pipes.close()
-        for descriptor in (self._stop, self.pidfd, self._folder):
-            os.close(descriptor)
-
-
 class _Cell:
     """One run of code, from the request until it has ended in one way or another."""
 
-    def __init__(self, process: _Process, code: str, timeout: float, interrupted: int) -> None:
+    def __init__(self, process: KernelProcess, code: str, timeout: float, interrupted: int) -> None:
         self._process = process
         self._connection = process.connection
         self._interrupted = interrupted
@@ -224,10 +132,10 @@ class _Cell:
 
     def run(self) -> Ran:
         """Waits for the end."""
-        poller = _poller(self._process)
+        poller = poller_of(self._process)
         poller.register(self._interrupted, select.POLLIN)
         while not (self._idle and self._replied):
-            ready = dict(poller.poll(_milliseconds(self._next_step())))
+            ready = dict(poller.poll(milliseconds(self._next_step())))
             self._receive()
             if self._idle and self._replied:
                 break
@@ -300,31 +208,3 @@ class _Cell:
         self._ran.exit_code = -signal.SIGKILL
         self._ran.state_kept = False
         return self._ran
-
-
-def _milliseconds(until: float) -> int:
-    """Time to wait, rounded up, so that it is over afterwards."""
-    return max(0, math.ceil((until - time.monotonic()) * 1000))
-
-
-def _poller(process: _Process) -> zmq.Poller:
-    import zmq  # noqa: PLC0415 - late, as the process is started before
-
-    poller = zmq.Poller()
-    poller.register(process.connection.socket("shell"), zmq.POLLIN)
-    poller.register(process.connection.socket("iopub"), zmq.POLLIN)
-    poller.register(process.pidfd, zmq.POLLIN)
-    return poller
-
-
-def _settings(sockets: str) -> dict[str, Any]:
-    """A connection file's content, for sockets whose paths begin so."""
-    names = ("shell", "iopub", "stdin", "control", "hb")
-    return {
-        "transport": "ipc",
-        "ip": sockets,
-        "key": os.urandom(16).hex(),
-        "signature_scheme": "hmac-sha256",
-        "kernel_name": "python",
-        **{f"{name}_port": number for number, name in enumerate(names, 1)},
-    }
