@@ -637,8 +637,9 @@ class TestIsolation:
         command = "for n in $(seq 200); do sleep 30 & done; echo end"
         answer = sandbox.execute_command(command, timeout=60)
         assert "Resource temporarily unavailable" in answer.stderr
+        groups = {group for p in psutil.Process().children(recursive=True) for group in _groups(p)}
         backend.close()
-        assert list(Path("/sys/fs/cgroup/pids").glob("ci-toolkit-*")) == []
+        assert [group for group in groups if group.exists()] == []
 
 
 class TestFiles:
@@ -870,6 +871,12 @@ def _sleeps(process: psutil.Process) -> bool:
 def _is_guest(process: psutil.Process, sandbox: LocalSandbox) -> bool:
     words = process.cmdline()
     return len(words) == 4 and words[2] == "/opt/ci-guest"
+
+
+def _groups(process: psutil.Process) -> list[Path]:
+    lines = Path(f"/proc/{process.pid}/cgroup").read_text().splitlines()
+    paths = [line.rpartition(":")[2] for line in lines if "ci-toolkit" in line]
+    return [Path(f"/sys/fs/cgroup/pids{path}") for path in paths]
 
 
 def _descriptors() -> int:

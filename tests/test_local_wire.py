@@ -21,7 +21,8 @@ from ci_toolkit.results import Execution, Listing
 HEADERS = st.dictionaries(st.text(), st.integers() | st.text() | st.booleans() | st.none())
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    lambda inner: st.lists(inner, max_size=5) | st.dictionaries(st.text(), inner, max_size=5),
+    max_leaves=5,
 )
 
 
@@ -111,7 +112,7 @@ def test_a_wrong_answer_is_refused(wrong: dict[str, object]) -> None:
         answers.execution(Frame({**GOOD, **wrong}, b"1\ne"), [])
 
 
-@given(st.dictionaries(st.sampled_from(sorted(GOOD)), JSON), st.binary())
+@given(st.dictionaries(st.sampled_from(sorted(GOOD)), JSON, max_size=3), st.binary())
 def test_any_answer_is_read_or_refused(header: dict[str, object], payload: bytes) -> None:
     try:
         answer = answers.execution(Frame({**GOOD, **header}, payload), [])
