@@ -140,6 +140,8 @@ class FileContract(SandboxContract):
         assert self.read(sandbox, outside) == b"out"
         assert self.names(sandbox, "/tmp/ci-toolkit-contract") == [outside]  # noqa: S108
         assert "a.txt" in self.names(sandbox)
+        (removed,) = sandbox.remove_files(["/tmp/ci-toolkit-contract"])  # noqa: S108
+        assert removed.error is None
 
     @pytest.mark.parametrize("name", ["x" * 300, "nul\0.txt", "file.txt/below"])
     def test_names_that_cannot_be_are_refused(self, sandbox: Sandbox, name: str) -> None:

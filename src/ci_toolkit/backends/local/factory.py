@@ -154,8 +154,11 @@ class Factory:
         """Everything that the guest's environment holds."""
         state = places.state
         own = {} if self._confined else {"TMPDIR": f"{state}/tmp"}  # noqa: S108 - of its own
+        # Without a network each try of pip's would only cost its pause.
+        offline = {} if self._network else {"PIP_RETRIES": "0"}
         return {
             **own,
+            **offline,
             "DENO_DIR": f"{state}/deno",
             "HOME": places.working_directory,
             "IPYTHONDIR": f"{state}/ipython",
