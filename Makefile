@@ -15,8 +15,9 @@ help:
 	@echo "make format  formats the code"
 
 $(READY): pyproject.toml
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --progress-bar on --editable ".[all,dev]"
+	@echo "Making $(VENV) and installing packages into it; this takes a minute or two ..."
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install -qq --editable ".[all,dev]"
 	@touch $@
 
 # Installed where that is possible; otherwise the commands below say what to do.

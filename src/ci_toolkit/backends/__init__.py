@@ -1,0 +1,1 @@
+"""Room 4: places that run code, behind one seam."""
