@@ -23,11 +23,21 @@ PLAN: dict[str, set[str]] = {
     "backends.base": {"results"},
     "backends.memory": {"backends.base", *FOUNDATIONS},
     "backends.local": {"backends.base", *FOUNDATIONS},
-    "workspaces": {"workspaces.base", "workspaces.memory", "workspaces.directory"},
+    "backends.transfers": {"results"},
+    "backends.agentcore": {"backends.base", "backends.transfers", *FOUNDATIONS},
+    "workspaces": {
+        "workspaces.base",
+        "workspaces.directory",
+        "workspaces.memory",
+        "workspaces.presigned",
+        "workspaces.s3",
+    },
     "workspaces.base": set(),
+    "workspaces.presigned": set(),
     "workspaces.keys": {"errors"},
     "workspaces.memory": {"workspaces.base", "workspaces.keys", "errors"},
     "workspaces.directory": {"workspaces.base", "workspaces.keys", "errors"},
+    "workspaces.s3": {"workspaces.base", "workspaces.keys", "workspaces.presigned", "errors"},
     "schemas": {"errors"},
     "files": {"workspaces.base", *FOUNDATIONS},
     "reading": {"files", *FOUNDATIONS},
@@ -54,9 +64,11 @@ PLAN: dict[str, set[str]] = {
     "bridge": {"interpreter", "rendering", *FOUNDATIONS},
     "langchain": {"bridge", "doors", "interpreter", *FOUNDATIONS},
     "strands": {"bridge", "doors", "interpreter", "schemas", *FOUNDATIONS},
-    "testing": {"doors", *SEAMS, *FOUNDATIONS},
+    "emulator": {"backends.base", "doors", *FOUNDATIONS},
+    "cli_emulate": {"backends.base", "backends.local", "backends.memory", "emulator", "errors"},
+    "testing": {"backends.memory", "doors", "emulator", *SEAMS, *FOUNDATIONS},
     "demo": {"interpreter", "langchain", "strands", "testing", *FOUNDATIONS},
-    "cli": {"backends.local", "demo", "interpreter", "workspaces", *FOUNDATIONS},
+    "cli": {"backends.local", "cli_emulate", "demo", "interpreter", "workspaces", *FOUNDATIONS},
 }
 """A room, and the rooms that it may open on; a package stands for all files below it."""
 
@@ -74,10 +86,12 @@ LIBRARIES: dict[str, set[str]] = {
     "deno": {"backends.local"},
     "pytest": {"testing"},
     "rich": {"cli", "demo"},
-    "typer": {"cli"},
+    "starlette": {"emulator"},
+    "uvicorn": {"emulator"},
+    "typer": {"cli", "cli_emulate"},
     "statsmodels": {"demo"},
-    "boto3": set(),
-    "botocore": set(),
+    "boto3": {"backends.agentcore", "workspaces.s3"},
+    "botocore": {"backends.agentcore", "emulator", "workspaces.s3"},
 }
 """An optional or far-reaching library, and the rooms that may know it."""
 

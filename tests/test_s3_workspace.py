@@ -46,8 +46,8 @@ from ci_toolkit.errors import (
 from ci_toolkit.testing import WorkspaceContract
 from ci_toolkit.testing.workspaces import ODD_KEYS
 from ci_toolkit.workspaces import CHUNK, Presigned, PresignedRequest, S3Workspace, Workspace
-from ci_toolkit.workspaces.s3_errors import ACTIONS, CODES, EXCEPTIONS, told
-from ci_toolkit.workspaces.s3_transfer import PARALLEL, PART, _cut
+from ci_toolkit.workspaces.s3.errors import ACTIONS, CODES, EXCEPTIONS, told
+from ci_toolkit.workspaces.s3.transfer import PARALLEL, PART, _cut
 
 KMS = "arn:aws:kms:eu-west-1:111122223333:key/1234abcd"
 BUCKET = "files"

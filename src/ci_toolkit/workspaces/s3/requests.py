@@ -1,6 +1,6 @@
 """Sends the requests of one workspace to S3: the one place where its errors become this house's.
 
-Between `s3`, `s3_transfer` and boto3.
+Between the workspace, `transfer` and boto3.
 """
 
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from botocore import xform_name
 from botocore.exceptions import BotoCoreError, ClientError
 
 from ci_toolkit.errors import WorkspaceError
-from ci_toolkit.workspaces.s3_errors import told
+from ci_toolkit.workspaces.s3.errors import told
 
 __all__ = ["Requests"]
 

@@ -1,6 +1,6 @@
 """How contents travel to and from S3: in parts, in bounded memory, and checked.
 
-Between `S3Workspace` and `s3_requests`.
+Between `S3Workspace` and `requests`.
 """
 
 import logging
@@ -23,8 +23,8 @@ from ci_toolkit.errors import (
     WorkspaceFileMissingError,
 )
 from ci_toolkit.workspaces.base import CHUNK
-from ci_toolkit.workspaces.s3_errors import code_of
-from ci_toolkit.workspaces.s3_requests import Requests
+from ci_toolkit.workspaces.s3.errors import code_of
+from ci_toolkit.workspaces.s3.requests import Requests
 
 __all__ = ["PARALLEL", "PART", "read", "store"]
 
@@ -67,7 +67,7 @@ def store(
 
     Raises:
         WorkspaceConflictError: The condition does not hold.
-        WorkspaceError: As the table of `s3_errors` says.
+        WorkspaceError: As the table of `errors` says.
     """
     mark = uuid4().hex
     settings = {**settings, "Metadata": {_PUT: mark}}

@@ -1,7 +1,7 @@
 """A workspace in a bucket of Amazon S3, or of a store that speaks its protocol.
 
-The words are those of the `Workspace` seam; `s3_transfer` moves the bytes, `s3_requests`
-sends the requests, and `s3_errors` says what each refusal means.
+The words are those of the `Workspace` seam; `transfer` moves the bytes, `requests`
+sends the requests, and `errors` says what each refusal means.
 """
 
 import re
@@ -25,8 +25,8 @@ from ci_toolkit.errors import (
 from ci_toolkit.workspaces.base import StoredFile
 from ci_toolkit.workspaces.keys import check_key, check_prefix, is_key
 from ci_toolkit.workspaces.presigned import PresignedRequest
-from ci_toolkit.workspaces.s3_requests import Requests
-from ci_toolkit.workspaces.s3_transfer import read, store
+from ci_toolkit.workspaces.s3.requests import Requests
+from ci_toolkit.workspaces.s3.transfer import read, store
 
 __all__ = ["S3Workspace"]
 
