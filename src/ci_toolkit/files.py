@@ -29,6 +29,7 @@ from ci_toolkit.errors import (
 from ci_toolkit.paths import base_name
 from ci_toolkit.scope import Scope
 from ci_toolkit.workspaces.base import StoredFile, Workspace
+from ci_toolkit.workspaces.presigned import Presigned, PresignedRequest
 
 __all__ = ["SAVED", "UPLOADS", "ConversationFiles", "Hashed", "SavedFile", "media_type_of"]
 
@@ -177,6 +178,47 @@ class ConversationFiles:
             sha256=digest.hexdigest,
             modified=stored.modified,
         )
+
+    @property
+    def gives_links(self) -> bool:
+        """Whether the workspace lets others store and read single files by links."""
+        return isinstance(self._workspace, Presigned)
+
+    def link_to_open(self, name: str) -> PresignedRequest:
+        """A link that reads a file such as `uploads/sales.csv`; only where `gives_links`."""
+        return self._links().presigned_get(f"{self._folder}{name}")
+
+    def link_to_store(self, name: str, *, size: int, sha256: str) -> PresignedRequest:
+        """A link that stores exactly this content under a reserved name."""
+        key = f"{self._folder}{SAVED}{name}"
+        return self._links().presigned_put(
+            key, media_type=media_type_of(name), size=size, sha256=sha256
+        )
+
+    def stored_straight(self, name: str, path: str, *, sha256: str) -> SavedFile:
+        """The entry of what was stored by a link; `record` makes it known.
+
+        Raises:
+            WorkspaceFileMissingError: Nothing was stored.
+        """
+        key = f"{self._folder}{SAVED}{name}"
+        folder = self._workspace.list(f"{self._folder}{SAVED}")
+        stored = next((each for each in folder if each.key == key), None)
+        if stored is None:
+            raise WorkspaceFileMissingError(f"Nothing was stored under {key!r}.")
+        return SavedFile(
+            path=path,
+            branch=self._branch,
+            size=stored.size,
+            media_type=media_type_of(name),
+            sha256=sha256,
+            modified=stored.modified,
+        )
+
+    def _links(self) -> Presigned:
+        if not isinstance(self._workspace, Presigned):
+            raise WorkspaceError("This workspace gives out no links.")
+        return self._workspace
 
     def record(self, entries: Mapping[str, SavedFile]) -> None:
         """Writes stored files into the manifest."""

@@ -1,7 +1,7 @@
 """Carries sandbox files into the workspace; used by the tools that save."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from ci_toolkit.backends.base import Sandbox
 from ci_toolkit.errors import (
@@ -14,6 +14,7 @@ from ci_toolkit.errors import (
 )
 from ci_toolkit.files import SAVED, ConversationFiles, SavedFile, media_type_of
 from ci_toolkit.limits import Limits
+from ci_toolkit.moving import send_straight
 from ci_toolkit.paths import base_name
 from ci_toolkit.results import FileContent, FileInfo, FileReport, Listing
 
@@ -45,7 +46,7 @@ def save_files(
     asked = list(dict.fromkeys(paths))
     saved = {entry.path: (name, entry) for name, entry in files.saved().items()}
     reports: dict[str, FileReport] = {}
-    changed: list[str] = []
+    changed: list[FileInfo] = []
     listings = zip(asked, sandbox.list_files(asked), strict=True)
     found = {path: _the_file(path, listing, limits) for path, listing in listings}
     digests = _digests(
@@ -57,7 +58,7 @@ def save_files(
         elif path in saved and saved[path][1].sha256 == digests.get(path):
             reports[path] = _report(*saved[path], remark="unchanged since it was saved")
         else:
-            changed.append(path)
+            changed.append(info)
     reports.update(_store(changed, sandbox, files))
     return tuple(reports[path] for path in asked)
 
@@ -86,29 +87,46 @@ def _digests(paths: list[str], sandbox: Sandbox) -> dict[str, str]:
     return {entry.path: entry.sha256 for listing in listings for entry in listing.entries}
 
 
-def _store(paths: list[str], sandbox: Sandbox, files: ConversationFiles) -> dict[str, FileReport]:
-    if not paths:
+def _store(
+    changed: list[FileInfo], sandbox: Sandbox, files: ConversationFiles
+) -> dict[str, FileReport]:
+    if not changed:
         return {}
-    reports: dict[str, FileReport] = {}
     entries: dict[str, SavedFile] = {}
+    errors: dict[str, ToolError] = {}
     try:
-        names = files.reserve(paths)
-        for content in sandbox.read_files(paths):
-            name = names[content.path]
-            result = _store_one(name, content, files)
+        names = files.reserve([info.path for info in changed])
+        for path, result in _results(changed, names, sandbox, files):
             if isinstance(result, SavedFile):
-                entries[name] = result
-                reports[content.path] = _report(name, result, remark=_renamed(name, content.path))
+                entries[names[path]] = result
             else:
-                reports[content.path] = FileReport(path=content.path, error=result)
+                errors[path] = result
     except WorkspaceError as error:
-        return {path: FileReport(path=path, error=_refused(path, error)) for path in paths}
+        errors = {info.path: _refused(info.path, error) for info in changed}
     finally:
-        recorded = _record(entries, files)
-    if recorded is not None:
-        stored = [entry.path for entry in entries.values()]
-        reports.update({path: FileReport(path=path, error=recorded) for path in stored})
+        unrecorded = _record(entries, files)
+    reports = {path: FileReport(path=path, error=error) for path, error in errors.items()}
+    for name, entry in entries.items():
+        if unrecorded is None:
+            reports[entry.path] = _report(name, entry, remark=_renamed(name, entry.path))
+        else:
+            reports[entry.path] = FileReport(path=entry.path, error=unrecorded)
     return reports
+
+
+def _results(
+    changed: list[FileInfo], names: dict[str, str], sandbox: Sandbox, files: ConversationFiles
+) -> Iterator[tuple[str, SavedFile | ToolError]]:
+    """What became of each file, by its path."""
+    rest = []
+    for info in changed:
+        sent = send_straight(names[info.path], info, files, sandbox)
+        if sent is None:
+            rest.append(info.path)
+        else:
+            yield info.path, sent
+    for content in sandbox.read_files(rest) if rest else ():
+        yield content.path, _store_one(names[content.path], content, files)
 
 
 def _store_one(name: str, content: FileContent, files: ConversationFiles) -> SavedFile | ToolError:

@@ -11,9 +11,9 @@ from typing import TypeVar
 from ci_toolkit.backends.base import Backend, Sandbox
 from ci_toolkit.cancellation import Cancellation
 from ci_toolkit.errors import CancelledCallError, SandboxLostError
-from ci_toolkit.files import SAVED, UPLOADS, ConversationFiles, Hashed
+from ci_toolkit.files import SAVED, UPLOADS, ConversationFiles, SavedFile
 from ci_toolkit.limits import Limits
-from ci_toolkit.results import FileWrite
+from ci_toolkit.moving import Delivery, bring_files
 from ci_toolkit.scope import Scope
 from ci_toolkit.turns import Turns
 from ci_toolkit.workspaces.base import StoredFile, Workspace
@@ -132,35 +132,44 @@ class Session:
 
     def _bring_uploads(self, sandbox: Sandbox) -> None:
         """Writes uploads that are new or newer than those in the sandbox."""
-        for upload in self.files.uploads():
-            before = self._uploads.get(upload.key)
-            if before is not None and before.etag == upload.etag:
-                continue
-            content = Hashed(self.files.open(UPLOADS + upload.key))
-            (written,) = sandbox.write_files([FileWrite(path=upload.key, chunks=content)])
-            self._uploads[upload.key] = upload
-            self._upload_digests[upload.key] = content.hexdigest
-            if written.error is not None:
-                self._notes.append(f"The upload {upload.key!r} is not there: {written.error}")
-            elif before is not None:
+        found = {upload.key: upload for upload in self.files.uploads()}
+        before = self._uploads
+        changed = [
+            Delivery(name=f"{UPLOADS}{name}", path=name, size=upload.size)
+            for name, upload in found.items()
+            if name not in before or before[name].etag != upload.etag
+        ]
+        if not changed:
+            return
+        arrivals = bring_files(changed, self.files, sandbox)
+        for name, arrival in arrivals.items():
+            self._upload_digests[name] = arrival.sha256
+            if arrival.error is not None:
+                self._notes.append(f"The upload {name!r} is not there: {arrival.error}")
+            elif name in before:
                 self._notes.append(
-                    f"A newer version of {upload.key!r} was uploaded and has replaced the file."
+                    f"A newer version of {name!r} was uploaded and has replaced the file."
                 )
+        self._uploads = {**before, **{name: found[name] for name in arrivals}}
 
     def _restore(self, sandbox: Sandbox) -> None:
         """Puts saved files back and says what a loss took; nothing to say on a first start."""
         saved = self.files.saved()
         if not saved and not self._lost:
             return
-        back, failed = list(self._uploads), list[str]()
-        for name, entry in saved.items():
-            upload = self._uploads.get(entry.path)
-            if upload is not None and upload.modified > entry.modified:
-                continue
-            chunks = self.files.open(SAVED + name)
-            (written,) = sandbox.write_files([FileWrite(path=entry.path, chunks=chunks)])
-            (back if written.error is None else failed).append(entry.path)
-        self._notes.insert(0, _loss(back, failed))
+        wanted = [
+            Delivery(name=f"{SAVED}{name}", path=entry.path, size=entry.size, sha256=entry.sha256)
+            for name, entry in saved.items()
+            if not self._uploaded_since(entry)
+        ]
+        arrivals = bring_files(wanted, self.files, sandbox)
+        back = [path for path, arrival in arrivals.items() if arrival.error is None]
+        failed = [path for path, arrival in arrivals.items() if arrival.error is not None]
+        self._notes.insert(0, _loss([*self._uploads, *back], failed))
+
+    def _uploaded_since(self, entry: SavedFile) -> bool:
+        upload = self._uploads.get(entry.path)
+        return upload is not None and upload.modified > entry.modified
 
 
 def _loss(back: list[str], failed: list[str]) -> str:
