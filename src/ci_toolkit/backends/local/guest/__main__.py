@@ -31,7 +31,8 @@ def _standard_streams() -> tuple[int, int]:
 
 def main() -> None:
     """Serves one host until it hangs up."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # A handler, and not SIG_IGN, which the programs that it starts would inherit.
+    signal.signal(signal.SIGINT, lambda *_: None)
     settings: dict[str, Any] = json.loads(sys.argv[1])
     wire = Wire(*_standard_streams())
     processes.become_guest()
