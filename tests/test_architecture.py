@@ -68,7 +68,17 @@ PLAN: dict[str, set[str]] = {
     "emulator": {"backends.base", "doors", *FOUNDATIONS},
     "cli_emulate": {"backends.base", "backends.local", "backends.memory", "emulator", "errors"},
     "testing": {"backends.memory", "doors", "emulator", *SEAMS, *FOUNDATIONS},
-    "demo": {"interpreter", "langchain", "strands", "testing", *FOUNDATIONS},
+    "demo": {
+        "backends.agentcore",
+        "backends.local",
+        "emulator",
+        "interpreter",
+        "langchain",
+        "strands",
+        "testing",
+        "workspaces",
+        *FOUNDATIONS,
+    },
     "cli": {"backends.local", "cli_emulate", "demo", "interpreter", "workspaces", *FOUNDATIONS},
 }
 """A room, and the rooms that it may open on; a package stands for all files below it."""
@@ -91,7 +101,7 @@ LIBRARIES: dict[str, set[str]] = {
     "uvicorn": {"emulator"},
     "typer": {"cli", "cli_emulate"},
     "statsmodels": {"demo"},
-    "boto3": {"backends.agentcore", "workspaces.s3"},
+    "boto3": {"backends.agentcore", "demo", "workspaces.s3"},
     "botocore": {"backends.agentcore", "emulator", "workspaces.s3"},
 }
 """An optional or far-reaching library, and the rooms that may know it."""

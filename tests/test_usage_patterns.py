@@ -5,11 +5,13 @@ import io
 import json
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import boto3
 import pytest
 from langchain.agents import create_agent
 from langchain_core.messages import ToolMessage
@@ -17,7 +19,9 @@ from PIL import Image as Pillow
 from strands import Agent
 
 from ci_toolkit import CodeInterpreter, Limits, Scope
+from ci_toolkit.backends.agentcore import AgentCoreBackend
 from ci_toolkit.backends.local import LocalBackend
+from ci_toolkit.emulator import AgentCoreEmulator
 from ci_toolkit.langchain import CodeInterpreterToolkit
 from ci_toolkit.strands import code_interpreter_tools
 from ci_toolkit.testing.script import Turn
@@ -91,11 +95,42 @@ def door(request: pytest.FixtureRequest) -> Door:
     return found
 
 
+@contextmanager
+def local(folder: Path, network: Literal["none", "host"] = "none") -> Iterator[CodeInterpreter]:
+    """A sandbox on this machine, and a folder."""
+    backend = LocalBackend(network=network)
+    limits = Limits(timeout=120)
+    with CodeInterpreter(backend, DirectoryWorkspace(folder), limits=limits) as interpreter:
+        yield interpreter
+
+
+@contextmanager
+def agentcore(folder: Path, network: Literal["none", "host"] = "none") -> Iterator[CodeInterpreter]:
+    """AgentCore as the emulator plays it over such a sandbox, over real HTTP with real boto3."""
+    engine = LocalBackend(network=network, output_bytes=8 * 1024 * 1024)
+    session = boto3.Session(
+        aws_access_key_id="any", aws_secret_access_key="any", region_name="us-east-1"
+    )
+    with AgentCoreEmulator(engine) as url:
+        backend = AgentCoreBackend(boto_session=session, endpoint_url=url)
+        limits = Limits(timeout=120)
+        with CodeInterpreter(backend, DirectoryWorkspace(folder), limits=limits) as interpreter:
+            yield interpreter
+    engine.close()
+
+
+Place = Callable[..., AbstractContextManager[CodeInterpreter]]
+
+
+@pytest.fixture(params=[local, agentcore], ids=["local", "agentcore"])
+def place(request: pytest.FixtureRequest) -> Place:
+    found: Place = request.param
+    return found
+
+
 @pytest.fixture
-def interpreter(tmp_path: Path) -> Iterator[CodeInterpreter]:
-    with CodeInterpreter(
-        LocalBackend(), DirectoryWorkspace(tmp_path), limits=Limits(timeout=120)
-    ) as interpreter:
+def interpreter(place: Place, tmp_path: Path) -> Iterator[CodeInterpreter]:
+    with place(tmp_path) as interpreter:
         yield interpreter
 
 
@@ -230,7 +265,9 @@ def service() -> Iterator[str]:
     server.server_close()
 
 
-def test_json_from_a_web_service(door: Door, service: str, tmp_path: Path, scope: Scope) -> None:
+def test_json_from_a_web_service(
+    door: Door, place: Place, service: str, tmp_path: Path, scope: Scope
+) -> None:
     fetch = f"""
 import requests
 import pandas as pd
@@ -238,9 +275,9 @@ response = requests.get({service!r}, timeout=10)
 df = pd.DataFrame(response.json())
 print(df.to_string(index=False))
 """
-    with CodeInterpreter(LocalBackend(network="host")) as interpreter:
+    with place(tmp_path / "reached", "host") as interpreter:
         (result,) = door(interpreter, scope, [[code(fetch)]])
-    with CodeInterpreter(LocalBackend()) as interpreter:
+    with place(tmp_path / "refused") as interpreter:
         (refused,) = door(interpreter, scope, [[code(fetch)]])
 
     assert result.text.split() == ["city", "t", "Oslo", "3", "Rome", "21"]
@@ -321,6 +358,8 @@ print('done')
 def test_a_variable_of_the_first_call_is_there_in_the_third(
     door: Door, interpreter: CodeInterpreter, scope: Scope, language: str
 ) -> None:
+    if language not in interpreter.backend.abilities.stateful:
+        pytest.skip(f"{language} keeps no state on {interpreter.backend.name}, and says so")
     declare = {
         "python": "x = 40",
         "javascript": "const x = 40",

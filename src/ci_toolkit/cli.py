@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Annotated
 
 from ci_toolkit.errors import CodeInterpreterError
-from ci_toolkit.interpreter import CodeInterpreter
-from ci_toolkit.workspaces import DirectoryWorkspace
 
 try:
     import typer
     from rich.console import Console
+
+    from ci_toolkit.cli_emulate import emulate as emulate_command
 except ImportError as error:
     sys.exit(f"ci-toolkit: {error}. The command line needs: pip install 'ci-toolkit[cli]'")
 
@@ -43,9 +43,16 @@ class Agents(StrEnum):
     STRANDS = "strands"
 
 
+class Backends(StrEnum):
+    """Where code runs."""
+
+    LOCAL = "local"
+    AGENTCORE = "agentcore"
+
+
 @app.callback()
 def _root() -> None:
-    """Keeps `demo` a command of its own while it is the only one."""
+    """A code interpreter for LangChain and Strands agents."""
 
 
 @app.command()
@@ -58,24 +65,37 @@ def demo(
     workspace: Annotated[Path, typer.Option(help="The folder where results are left.")] = Path(
         "workspace"
     ),
+    backend: Annotated[Backends, typer.Option(help="Where code runs.")] = Backends.LOCAL,
+    emulate: Annotated[
+        bool, typer.Option(help="With agentcore: play the service and S3 on this machine.")
+    ] = False,
+    region: Annotated[str | None, typer.Option(help="With agentcore: the AWS region.")] = None,
     isolation: Annotated[
-        Isolation, typer.Option(help="How code is confined; 'none' runs it unconfined.")
+        Isolation, typer.Option(help="How code is confined here; 'none' runs it unconfined.")
     ] = Isolation.BUBBLEWRAP,
     agent: Annotated[Agents, typer.Option(help="Which agents take part.")] = Agents.BOTH,
 ) -> None:
-    """Watch two agents analyse a data set in a local sandbox. Needs no key and no account."""
+    """Watch two agents analyse a data set in a sandbox. Locally it needs no key and no account."""
     try:
-        from ci_toolkit.backends.local import LocalBackend  # noqa: PLC0415 - an extra
-        from ci_toolkit.demo import AGENTS, run_demo  # noqa: PLC0415 - an extra
+        from ci_toolkit.demo import AGENTS, places, run_demo  # noqa: PLC0415 - an extra
+
+        if backend is Backends.LOCAL:
+            place = places.local(isolation.value, workspace)
+        elif emulate:
+            place = places.emulated(isolation.value)
+        else:
+            place = places.agentcore(region, workspace)
+        chosen = tuple(AGENTS) if agent is Agents.BOTH else (agent.value,)
+        with place as interpreter:
+            well = run_demo(interpreter, Console(), file=file, folder=workspace, agents=chosen)
     except ImportError as error:
-        sys.exit(f"ci-toolkit: {error}. The demo needs: pip install 'ci-toolkit[all]'")
-    console = Console()
-    chosen = tuple(AGENTS) if agent is Agents.BOTH else (agent.value,)
-    backend = LocalBackend(isolation=isolation.value)
-    with CodeInterpreter(backend, DirectoryWorkspace(workspace)) as interpreter:
-        well = run_demo(interpreter, console, file=file, folder=workspace, agents=chosen)
+        needs = "pip install 'ci-toolkit[all]'" + (" 'moto[s3,server]'" if emulate else "")
+        sys.exit(f"ci-toolkit: {error}. The demo needs: {needs}")
     if not well:
         raise typer.Exit(code=1)
+
+
+app.command("emulate")(emulate_command)
 
 
 def main() -> None:

@@ -104,6 +104,8 @@ class ConversationFiles:
     def stored(self, prefix: str = "") -> Iterator[StoredFile]:
         """Uploads and saved files, with keys such as `code-interpreter/chart.png`."""
         for part in (SAVED, UPLOADS):
+            if not (part.startswith(prefix) or prefix.startswith(part)):
+                continue
             for stored in self._workspace.list(f"{self._folder}{part}"):
                 key = stored.key.removeprefix(self._folder)
                 if key.startswith(prefix):

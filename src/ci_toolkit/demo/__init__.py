@@ -4,6 +4,7 @@ Both are driven by the same script through their framework's real agent loop; ev
 is real. Needs the extras `langchain`, `strands`, `local`, `cli` and `data`.
 """
 
+from ci_toolkit.demo import places
 from ci_toolkit.demo.run import AGENTS, run_demo
 
-__all__ = ["AGENTS", "run_demo"]
+__all__ = ["AGENTS", "places", "run_demo"]

@@ -23,6 +23,7 @@ from ci_toolkit.scope import Scope
 from ci_toolkit.strands import code_interpreter_tools
 from ci_toolkit.testing.scripted_langchain import ScriptedChatModel
 from ci_toolkit.testing.scripted_strands import ScriptedModel
+from ci_toolkit.workspaces import DirectoryWorkspace
 
 __all__ = ["AGENTS", "run_demo"]
 
@@ -41,7 +42,7 @@ def run_demo(
         interpreter: With the backend and the workspace to use.
         console: Where to show it.
         file: A CSV file; the atmospheric carbon dioxide of Mauna Loa if not given.
-        folder: Where the interpreter's workspace is, to be shown.
+        folder: Where the files are left, whatever workspace the interpreter has.
         agents: Names out of `AGENTS`.
 
     Returns:
@@ -62,6 +63,7 @@ def run_demo(
             AGENTS[agent](interpreter, scope, name, view)
             well = well and not view.failed
         interpreter.close(scope)
+        _keep(interpreter, folder, scope)
         scopes.append(scope)
     console.print(_summary(interpreter, folder, scopes))
     return well
@@ -132,6 +134,15 @@ def _show_block(block: dict[str, Any], role: str, view: View) -> None:
         view.result(text, is_error=is_error, pictures=pictures)
     elif "text" in block and role == "assistant":
         view.conclusion(block["text"])
+
+
+def _keep(interpreter: CodeInterpreter, folder: Path, scope: Scope) -> None:
+    """Copies what was saved to where it can be looked at, if it is somewhere else."""
+    if isinstance(interpreter.workspace, DirectoryWorkspace):
+        return
+    kept = DirectoryWorkspace(folder)
+    for stored in interpreter.files(scope, "code-interpreter/"):
+        kept.put(f"{scope.folder}/{stored.key}", interpreter.open(stored.key, scope=scope))
 
 
 def _summary(interpreter: CodeInterpreter, folder: Path, scopes: list[Scope]) -> Tree:

@@ -1,0 +1,163 @@
+"""`AgentCoreBackend`: starts sessions of Amazon Bedrock AgentCore Code Interpreter."""
+
+import logging
+import re
+import threading
+import weakref
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import boto3
+from botocore.exceptions import BotoCoreError
+
+from ci_toolkit.backends.agentcore.calls import Calls
+from ci_toolkit.backends.agentcore.sandbox import LANGUAGES, STATEFUL, AgentCoreSandbox
+from ci_toolkit.backends.agentcore.service import Service, Started
+from ci_toolkit.backends.agentcore.settings import SYSTEM_INTERPRETER, Settings, Trace
+from ci_toolkit.backends.base import Abilities, Sandbox
+from ci_toolkit.errors import ConfigurationError, SandboxLostError
+
+__all__ = ["AgentCoreBackend"]
+
+_SESSION_ID = re.compile(r"[0-9a-zA-Z]{1,40}")
+_LONGEST_NAME = 100
+_log = logging.getLogger(__name__)
+
+
+class AgentCoreBackend:
+    """Runs code in sessions of AgentCore Code Interpreter; a `Backend` of the seam.
+
+    Code is sent at most once per call: nothing is repeated that may have begun. Each session costs
+    memory until it ends, so all that were started here are stopped by `close`, or when this object
+    or the interpreter ends.
+
+    Args:
+        region: AWS region; by default that of the boto3 session.
+        identifier: The system's interpreter, or the id of one of your own.
+        session_timeout: Seconds from its start at which the service ends a session, whatever is
+            going on in it; 1 to 28,800.
+        boto_session: Whose credentials are used; by default a new one, with what boto3 finds.
+        endpoint_url: Another address of the service, such as that of the emulator.
+        filesystem_configurations: EFS and S3 file systems to mount, as in the API.
+        certificates: Certificates to install, as in the API.
+        network: What code can reach, for the model to be told: `none` (the system's interpreter),
+            or `internet` for one of your own in public mode. It is not set by this.
+        concurrency: How many calls go on at one time, for which connections are kept.
+        trace: Called before each request for its `traceId` and `traceParent`.
+
+    Raises:
+        ConfigurationError: A setting cannot be, or no region is known.
+    """
+
+    name = "agentcore"
+    languages: tuple[str, ...] = LANGUAGES
+
+    def __init__(  # noqa: PLR0913 - each is a setting of its own, by keyword only
+        self,
+        region: str | None = None,
+        *,
+        identifier: str = SYSTEM_INTERPRETER,
+        session_timeout: int = 3600,
+        boto_session: boto3.Session | None = None,
+        endpoint_url: str | None = None,
+        filesystem_configurations: Sequence[Mapping[str, object]] = (),
+        certificates: Sequence[Mapping[str, object]] = (),
+        network: Literal["none", "internet"] = "none",
+        concurrency: int = 64,
+        trace: Trace | None = None,
+    ) -> None:
+        session = boto_session or _default_session()
+        self._settings = Settings(
+            region=region or session.region_name or "",
+            identifier=identifier,
+            session_timeout=session_timeout,
+            endpoint_url=endpoint_url,
+            filesystem_configurations=tuple(filesystem_configurations),
+            certificates=tuple(certificates),
+            network=network,
+            concurrency=concurrency,
+            trace=trace,
+        )
+        self._service = Service(self._settings, session)
+        self._started = _StartedCalls()
+        self._finalizer = weakref.finalize(self, self._started.end)
+
+    def __repr__(self) -> str:
+        return f"AgentCoreBackend({self._settings.region!r}, {self._settings.identifier!r})"
+
+    @property
+    def abilities(self) -> Abilities:
+        """What the service can do.
+
+        Only Python is taken to keep variables. Figures come back through files that code saves:
+        no picture has been seen in an answer.
+        """
+        return Abilities(
+            network=self._settings.network,
+            stateful=STATEFUL,
+            live_output=False,
+            attach=True,
+            figures=False,
+        )
+
+    def start(self, *, name: str) -> Sandbox:
+        """Starts a session; see `Backend.start`. A name is cut to 100 characters."""
+        started = self._service.start(name[:_LONGEST_NAME] or self.name)
+        calls = Calls(self._service, started.id, self._started.remove)
+        self._started.add(calls)
+        _log.debug("Session %s is %r.", started.id, name)
+        return self._sandbox(calls, started)
+
+    def attach(self, sandbox_id: str) -> Sandbox:
+        """Finds a session that is ready; see `Backend.attach`. `close` does not end it."""
+        lost = f"There is no session {sandbox_id[:50]!r} of {self._service.doing} that is ready."
+        if not _SESSION_ID.fullmatch(sandbox_id):
+            raise SandboxLostError(lost, may_have_run=False)
+        found = self._service.find(sandbox_id)
+        if found is None:
+            raise SandboxLostError(lost, may_have_run=False)
+        return self._sandbox(Calls(self._service, sandbox_id), found)
+
+    def close(self) -> None:
+        """Stops every session that this object started; see `Backend.close`."""
+        self._started.end()
+
+    def _sandbox(self, calls: Calls, started: Started) -> Sandbox:
+        return AgentCoreSandbox(calls, expires_at=started.expires_at, owner=self)
+
+
+class _StartedCalls:
+    """The sessions to stop; knows the backend not, which may be gone."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._calls: dict[str, Calls] = {}
+
+    def add(self, calls: Calls) -> None:
+        with self._lock:
+            self._calls[calls.session_id] = calls
+
+    def remove(self, session_id: str) -> None:
+        with self._lock:
+            self._calls.pop(session_id, None)
+
+    def end(self) -> None:
+        """Stops all of them, beside each other where there can still be threads."""
+        with self._lock:
+            calls, self._calls = list(self._calls.values()), {}
+        threads = [threading.Thread(target=one.end, args=("closed",)) for one in calls]
+        for thread, one in zip(threads, calls, strict=True):
+            try:
+                thread.start()
+            except RuntimeError:  # The interpreter is ending.
+                one.end("closed")
+        for thread in threads:
+            if thread.ident is not None:
+                thread.join()
+
+
+def _default_session() -> boto3.Session:
+    try:
+        return boto3.Session()
+    except BotoCoreError as error:
+        raise ConfigurationError(f"boto3 cannot be set up: {error}") from error

@@ -1,0 +1,224 @@
+"""`Calls`: the invokes of one session, each in a thread of its own, until the session is gone."""
+
+import logging
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Generic, TypeVar
+
+from ci_toolkit.backends.agentcore.answers import Answer
+from ci_toolkit.backends.agentcore.service import Service, ServiceError
+from ci_toolkit.backends.agentcore.verdicts import error_of
+from ci_toolkit.errors import (
+    CodeInterpreterError,
+    InvalidArgumentsError,
+    OutcomeUnknownError,
+    SandboxLostError,
+)
+
+__all__ = ["Calls", "Pending"]
+
+_Value = TypeVar("_Value")
+_STOP_SECONDS = 15.0
+_log = logging.getLogger(__name__)
+
+
+class Pending(Generic[_Value]):
+    """Work in a thread of its own, which nobody has to wait for.
+
+    The thread is a daemon: a connection that hangs for its quarter of an hour keeps no process
+    from ending.
+
+    Args:
+        work: What to do; takes an event that is set when its result is not wanted any more.
+        woken: Set when the work is done; others may set it to wake who waits.
+    """
+
+    def __init__(
+        self, work: Callable[[threading.Event], _Value], woken: threading.Event | None = None
+    ) -> None:
+        self._work = work
+        self.woken = woken or threading.Event()
+        self._done = threading.Event()
+        self._give_up = threading.Event()
+        self._value: list[_Value] = []
+        self._error: BaseException | None = None
+        threading.Thread(target=self._run, name="agentcore-call", daemon=True).start()
+
+    @property
+    def done(self) -> bool:
+        """Whether there is a result."""
+        return self._done.is_set()
+
+    def wait(self, seconds: float) -> bool:
+        """Waits for the result; says whether it is there."""
+        return self._done.wait(seconds)
+
+    def result(self) -> _Value:
+        """The result of work that is done, or what it raised."""
+        if self._error is not None:
+            raise self._error
+        return self._value[0]
+
+    def abandon(self) -> None:
+        """Says that nobody waits any more."""
+        self._give_up.set()
+
+    def _run(self) -> None:
+        try:
+            self._value.append(self._work(self._give_up))
+        except BaseException as error:  # noqa: BLE001 - raised again where it is waited for
+            self._error = error
+        finally:
+            self._done.set()
+            self.woken.set()
+
+
+class Calls:
+    """What goes to one session.
+
+    Args:
+        service: Where it is.
+        session_id: Which one.
+        on_end: Called once, when the session is known to be gone or is stopped.
+    """
+
+    def __init__(
+        self, service: Service, session_id: str, on_end: Callable[[str], None] = lambda _: None
+    ) -> None:
+        self.session_id = session_id
+        self._service = service
+        self._on_end = on_end
+        self._lock = threading.Lock()
+        self._lost = ""
+        self._waiting: set[threading.Event] = set()
+
+    @property
+    def lost(self) -> str:
+        """Why the session is gone; empty while it is not."""
+        return self._lost
+
+    def check(self) -> None:
+        """Makes sure that the session is not known to be gone.
+
+        Raises:
+            SandboxLostError: It is.
+        """
+        if self._lost:
+            raise SandboxLostError(f"The sandbox is gone: {self._lost}.", may_have_run=False)
+
+    def begin(
+        self, tool: str, arguments: Mapping[str, object], woken: threading.Event | None = None
+    ) -> Pending[Answer]:
+        """Sends a call, at most once; its result raises as `answer` does.
+
+        Raises:
+            SandboxLostError: The session is gone.
+        """
+        self.check()
+        return Pending(lambda give_up: self.answer(tool, arguments, give_up), woken)
+
+    def invoke(self, tool: str, arguments: Mapping[str, object], *, patience: float) -> Answer:
+        """Sends a call, at most once, and waits for it, or until the session is ended.
+
+        Raises:
+            OutcomeUnknownError: Its patience ended first.
+            CodeInterpreterError: As `answer` does.
+        """
+        woken = threading.Event()
+        with self.listening(woken):
+            pending = self.begin(tool, arguments, woken)
+            woken.wait(patience)
+            if pending.done:
+                return pending.result()
+            pending.abandon()
+            if self._lost:
+                raise SandboxLostError(f"The sandbox was lost: {self._lost}.", may_have_run=True)
+            raise OutcomeUnknownError(
+                f"The sandbox did not answer within {patience:.0f} seconds. What was asked may "
+                "have been done; look before it is repeated."
+            )
+
+    def answer(
+        self, tool: str, arguments: Mapping[str, object], give_up: threading.Event
+    ) -> Answer:
+        """Sends a call, at most once, and reads its answer.
+
+        Raises:
+            SandboxLostError: The session is gone.
+            OutcomeUnknownError: The connection broke; it may have been done.
+            InvalidArgumentsError: The service refused what was asked.
+            ThrottledError, QuotaExceededError, AccessDeniedError, BackendUnavailableError: It was
+                refused before it began.
+        """
+        try:
+            return self._service.invoke(self.session_id, tool, arguments, give_up=give_up)
+        except ServiceError as failed:
+            raise self._error(failed) from failed.error
+
+    @contextmanager
+    def listening(self, woken: threading.Event) -> Iterator[None]:
+        """A context in which an event is set when the session is stopped from here."""
+        with self._lock:
+            self._waiting.add(woken)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._waiting.discard(woken)
+
+    def end(self, reason: str) -> None:
+        """Stops the session. Idempotent; never raises; takes 15 seconds at most."""
+        if self._mark(reason):
+            with self._lock:
+                waiting = list(self._waiting)
+            for woken in waiting:
+                woken.set()
+            try:
+                Pending(lambda _: self._stop()).wait(_STOP_SECONDS)
+            except RuntimeError:  # No threads any more: the interpreter is ending.
+                self._stop()
+
+    def _error(self, failed: ServiceError) -> CodeInterpreterError:
+        verdict, doing = failed.verdict, f"use a session of {self._service.doing}"
+        if verdict.kind == "gone" or (verdict.kind != "broken" and self._lost):
+            return self._gone(failed, may_have_run=verdict.may_have_run)
+        if verdict.kind in ("conflict", "invalid") and self._is_gone():
+            return self._gone(failed, may_have_run=verdict.may_have_run)
+        if self._lost:
+            return self._gone(failed, may_have_run=True)
+        if verdict.kind == "invalid":
+            return InvalidArgumentsError(f"The service refused the call; nothing was run: {failed}")
+        _log.warning("A call of %s failed: %s", self.session_id, failed)
+        return error_of(verdict, failed.error, doing, invoking=True)
+
+    def _gone(self, failed: ServiceError, *, may_have_run: bool) -> SandboxLostError:
+        if self._mark(str(failed)[:500]):
+            self._on_end(self.session_id)
+        return SandboxLostError(f"The sandbox was lost: {self._lost}.", may_have_run=may_have_run)
+
+    def _is_gone(self) -> bool:
+        """Asks the service where its answer can mean one thing or the other."""
+        try:
+            return self._service.find(self.session_id) is None
+        except CodeInterpreterError:
+            Pending(lambda _: self._stop())  # It may still be there, and cost.
+            return True
+
+    def _mark(self, reason: str) -> bool:
+        with self._lock:
+            if self._lost:
+                return False
+            self._lost = reason
+            return True
+
+    def _stop(self) -> None:
+        try:
+            self._service.stop(self.session_id)
+        except Exception as error:  # noqa: BLE001 - a session that cannot be stopped ends in time
+            _log.debug("Session %s was not stopped: %s", self.session_id, error)
+        finally:
+            self._on_end(self.session_id)
+
+    def _on_end_quietly(self) -> None:
+        self._on_end(self.session_id)
