@@ -46,13 +46,19 @@ def test_the_readme_s_agents_run_on_the_local_sandbox(
     assert answers == ["42"]
 
 
+def test_the_readme_s_lines_for_agentcore_and_s3_need_no_network_to_be_built() -> None:
+    names = run(blocks("README.md")[2], {})
+
+    names["interpreter"].close()
+
+
 def test_the_readme_s_host_runs() -> None:
     interpreter = CodeInterpreter(InMemoryBackend(run_python=True))
     scope = Scope(user_id="ada", session_id="thread-1")
     write = {"code": "open('chart.png', 'wb').write(b'1')", "output_filename": "chart.png"}
     interpreter.call("execute_code", write, scope=scope)
 
-    names = run(blocks("README.md")[2], {"interpreter": interpreter, "data": b"a\n"})
+    names = run(blocks("README.md")[3], {"interpreter": interpreter, "data": b"a\n"})
 
     assert names["outcome"].text == "1"
 

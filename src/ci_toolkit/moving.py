@@ -109,7 +109,11 @@ def _bring_straight(
 ) -> Arrival | None:
     if not isinstance(sandbox, Transfers) or not files.gives_links:
         return None
-    link = files.link_to_open(delivery.name)
+    try:
+        link = files.link_to_open(delivery.name)
+    except WorkspaceError as error:
+        logger.info("%r goes through the host: %s", delivery.path, error)
+        return None
     got = sandbox.download_from(
         link.url, delivery.path, headers=link.headers, sha256=delivery.sha256
     )

@@ -4,6 +4,7 @@ Between the workspace, `transfer` and boto3.
 """
 
 from collections.abc import Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,13 @@ from ci_toolkit.errors import WorkspaceError
 from ci_toolkit.workspaces.s3.errors import told
 
 __all__ = ["Requests"]
+
+_making_a_link = ContextVar("_making_a_link", default=False)
+
+
+def _sign_anew(signature_version: str, **_: object) -> str | None:
+    """Keeps botocore's choice of the old signature from our links, and from nobody else's."""
+    return signature_version if _making_a_link.get() else None
 
 
 @dataclass(frozen=True)
@@ -33,6 +41,11 @@ class Requests:
     bucket: str
     prefix: str
 
+    def __post_init__(self) -> None:
+        # Links in the old signature, botocore's default for them, protect no headers.
+        events = self.client.meta.events
+        events.register_first("choose-signer.s3", _sign_anew, unique_id="ci-toolkit-links")
+
     def send(self, operation: str, key: str, **arguments: object) -> dict[str, Any]:
         """Sends one request about one file."""
         return self._answer(operation, key, {"Key": self.prefix + key, **arguments})
@@ -47,12 +60,15 @@ class Requests:
     ) -> str:
         """A link that sends one request; every header among the arguments is part of it."""
         parameters = {"Bucket": self.bucket, "Key": self.prefix + key, **arguments}
+        token = _making_a_link.set(True)
         try:
             url: str = self.client.generate_presigned_url(
                 xform_name(operation), Params=parameters, ExpiresIn=int(expires)
             )
         except (ClientError, BotoCoreError) as error:
             raise self.told(error, operation, key) from error
+        finally:
+            _making_a_link.reset(token)
         if "X-Amz-Signature=" not in url:
             raise WorkspaceError(
                 "The client signs links in an old way that protects no headers: make it with "
