@@ -278,3 +278,12 @@ def test_every_door_gives_the_outcome_of_the_bare_interpreter(
         expected = dict(zip(CASES, bare(alone, other), strict=True))
 
     assert dict(zip(CASES, door(interpreter, backend), strict=True)) == expected
+
+
+async def test_asynchronous_calls_name_the_tools_with_their_prefix_too() -> None:
+    with CodeInterpreter(InMemoryBackend(run_python=True)) as interpreter:
+        tool = CodeInterpreterToolkit(interpreter, scope=SCOPE, prefix="ab_").get_tools()[0]
+        arguments = {"code": "open('a.csv', 'w').close()", "output_filename": "b.csv"}
+
+        assert "ab_ci_push_to_workspace(" in str(await tool.ainvoke(arguments))
+        assert "ab_ci_push_to_workspace(" in str(tool.invoke(arguments))

@@ -16,7 +16,7 @@ from ci_toolkit.errors import (
     WorkspaceError,
 )
 from ci_toolkit.rendering import clip, render, sentence
-from ci_toolkit.results import Answer, Execution, FileReport, Image
+from ci_toolkit.results import Answer, Execution, FileInfo, FileReport, Image
 
 
 def picture(width: int, height: int, kind: str = "PNG", name: str = "p.png") -> Image:
@@ -150,3 +150,33 @@ def test_a_tool_error_is_told_in_its_own_words() -> None:
     error: ToolError = FileMissingError("There is no file 'a'.")
 
     assert sentence(error) == "There is no file 'a'."
+
+
+def test_pictures_of_unusual_kinds_are_shown_in_a_usual_one() -> None:
+    target = io.BytesIO()
+    frame = Pillow.new("RGB", (9, 9))
+    frame.save(target, format="MPO", save_all=True, append_images=[frame.copy()])
+    several = Image(media_type="image/jpeg", data=target.getvalue(), name="phone.jpg")
+    target = io.BytesIO()
+    Pillow.new("CMYK", (2000, 10)).save(target, format="JPEG")
+    printing = Image(media_type="image/jpeg", data=target.getvalue(), name="print.jpg")
+
+    outcome = render(
+        "execute_code", Answer(execution=Execution(images=(several, printing))), Limits()
+    )
+
+    assert [image.name for image in outcome.images] == ["phone.jpg", "print.jpg"]
+    for image in outcome.images:
+        kind = Pillow.open(io.BytesIO(image.data)).format
+        assert image.media_type == f"image/{str(kind).lower()}"
+
+
+def test_control_sequences_do_not_reach_the_model() -> None:
+    execution = Execution(stdout="a\x00b \x1b[31mred\x1b[0m \x1b]0;title\x07c\td")
+    listing = FileReport(path=".", entries=(FileInfo(path="new\nline\x1b[2J", size=1),))
+
+    ran = render("execute_code", Answer(execution=execution), Limits())
+    listed = render("file_operations", Answer(verb="listed", files=(listing,)), Limits())
+
+    assert ran.text == "a\ufffdb red c\td"
+    assert listed.text == "'new\\nline\\x1b[2J'  1 bytes"

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ci_toolkit import CodeInterpreter, Outcome, Scope, WorkspaceError
+from ci_toolkit import CodeInterpreter, Limits, Outcome, Scope, WorkspaceError
 from ci_toolkit.backends.memory import InMemoryBackend
+from ci_toolkit.errors import TooLargeError
 from ci_toolkit.files import ConversationFiles
 from ci_toolkit.workspaces import DirectoryWorkspace, InMemoryWorkspace, StoredFile
 
@@ -162,13 +163,14 @@ def test_the_manifest_says_where_each_file_came_from() -> None:
 
     manifest = json.loads(b"".join(workspace.open("ada/t/state/manifest.json")))
 
-    assert manifest["files"]["table.csv"] | {"modified": 0} == {
+    assert manifest["files"]["table.csv"] | {"modified": 0, "etag": ""} == {
         "path": "out/table.csv",
         "branch": "",
         "size": 2,
         "media_type": "text/csv",
         "sha256": "87428fc522803d31065e7bce3cf03fe475096631e5e07bbd7a0fde60c4cf25c7",
         "modified": 0,
+        "etag": "",
     }
 
 
@@ -202,3 +204,33 @@ def test_a_large_file_passes_in_pieces() -> None:
     assert "(67,108,864 bytes)" in outcome.text
     assert max(seen) == 1024 * 1024
     assert sum(seen) >= 64 * 1024 * 1024
+
+
+def test_a_file_that_grows_while_it_is_read_is_not_stored_over_its_limit() -> None:
+    backend = InMemoryBackend(run_python=True)
+    interpreter = CodeInterpreter(backend, limits=Limits(file_bytes=1000))
+
+    def grow() -> Iterator[bytes]:
+        yield from (b"x" * 600, b"x" * 600)
+
+    files = ConversationFiles(interpreter.workspace, SCOPE, file_bytes=1000)
+    name = files.reserve(["a.txt"])["a.txt"]
+    with pytest.raises(TooLargeError):
+        files.store(name, "a.txt", grow())
+
+    assert interpreter.files(SCOPE) == []
+
+
+def test_of_two_that_store_one_name_at_once_the_manifest_tells_of_the_later() -> None:
+    workspace = InMemoryWorkspace()
+    ours, theirs = ConversationFiles(workspace, SCOPE), ConversationFiles(workspace, SCOPE)
+    name = ours.reserve(["a.txt"])["a.txt"]
+    theirs.reserve(["a.txt"])
+
+    first = ours.store(name, "a.txt", [b"ours"])
+    second = theirs.store(name, "a.txt", [b"theirs"])
+    theirs.record({name: second})
+    ours.record({name: first})
+
+    assert ours.manifest()[name].sha256 == second.sha256
+    assert b"".join(ours.open(f"code-interpreter/{name}")) == b"theirs"

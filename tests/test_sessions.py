@@ -10,11 +10,13 @@ from ci_toolkit.backends.memory import InMemoryBackend, Request
 from ci_toolkit.errors import (
     AccessDeniedError,
     BackendUnavailableError,
+    CancelledCallError,
     QuotaExceededError,
     SandboxLostError,
     ThrottledError,
 )
 from ci_toolkit.scope import encode_part
+from ci_toolkit.turns import Turns
 from ci_toolkit.workspaces import InMemoryWorkspace
 
 Call = Callable[..., Outcome]
@@ -395,3 +397,59 @@ def test_waiting_calls_run_in_the_order_in_which_they_came_and_a_cancelled_one_s
 
 def _waiting(interpreter: CodeInterpreter, scope: Scope, count: int) -> bool:
     return len(interpreter._sessions.get(scope)._turns._queue) == count
+
+
+def test_a_loss_after_the_run_keeps_its_output_and_runs_nothing_twice(
+    call: Call, backend: InMemoryBackend
+) -> None:
+    backend.fail("list_files", SandboxLostError("gone", may_have_run=False))
+
+    outcome = call("execute_code", code="print('once')", output_filename="a.txt")
+    after = call("execute_code", code="print('after')")
+
+    assert outcome.is_error
+    assert outcome.text == (
+        "Error: The run ended, and then its sandbox did, before its files could be saved.\nonce"
+    )
+    assert after.text == f"{LOST}There were no saved files to restore.\nafter"
+    runs = [each for each in backend.calls if each.verb == "execute_code"]
+    assert len([run for run in runs if run.arguments["code"] == "print('once')"]) == 1
+
+
+def test_a_session_that_was_ended_for_being_idle_says_so_when_it_goes_on(
+    backend: InMemoryBackend, scope: Scope
+) -> None:
+    interpreter = CodeInterpreter(backend, limits=Limits(idle_seconds=0.001))
+    interpreter.call("execute_code", {"code": "x = 1"}, scope=scope)
+    threading.Event().wait(0.01)
+    interpreter.call("execute_code", {"code": "1"}, scope=Scope(user_id="b", session_id="s"))
+
+    outcome = interpreter.call("execute_code", {"code": "print('on')"}, scope=scope)
+    later = interpreter.call("execute_code", {"code": "print('on')"}, scope=scope)
+
+    assert outcome.text == f"{LOST}There were no saved files to restore.\non"
+    assert later.text == "on"
+
+
+def test_whoever_is_torn_out_of_the_queue_leaves_it_free_for_the_others() -> None:
+    turns, cancellation = Turns(), Cancellation()
+
+    def torn_out() -> None:
+        with pytest.raises(KeyboardInterrupt), turns.turn(cancellation):
+            raise KeyboardInterrupt
+
+    with turns.turn(cancellation):
+        waiting = threading.Thread(target=_enter, args=(turns, cancellation))
+        waiting.start()
+        while len(turns._queue) < 2:
+            threading.Event().wait(0.005)
+        cancellation.cancel()
+        waiting.join(20)
+    torn_out()
+
+    assert not turns.taken
+
+
+def _enter(turns: Turns, cancellation: Cancellation) -> None:
+    with pytest.raises(CancelledCallError), turns.turn(cancellation):
+        raise AssertionError("it was never its turn")

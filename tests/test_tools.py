@@ -1,9 +1,11 @@
 """What the four tools do, through the interpreter, on the fake."""
 
+import io
 import json
 from collections.abc import Callable
 
 import pytest
+from PIL import Image as Pillow
 
 from ci_toolkit import CodeInterpreter, Limits, Outcome, Scope
 from ci_toolkit.backends.memory import InMemoryBackend
@@ -316,3 +318,47 @@ def test_texts_name_the_tools_as_this_model_sees_them(
         "execute_code", code=create, output_filename="b.csv"
     )
     assert "Did you mean 'ci_execute_code'?" in say("execute_cod", code="1")
+
+
+def test_two_spellings_of_one_path_are_one_file(call: Call) -> None:
+    content = [{"path": "a.txt", "text": "first"}, {"path": "./a.txt", "text": "second"}]
+
+    wrote = call("file_operations", operation="write", content=content)
+    read = call("file_operations", operation="read", paths=["a.txt", "./a.txt", "b/../a.txt"])
+
+    assert wrote.text == "Wrote a.txt (6 bytes)."
+    assert read.text == "second"
+
+
+def test_no_more_pictures_are_kept_than_can_be_shown(
+    call: Call, interpreter: CodeInterpreter, scope: Scope
+) -> None:
+    target = io.BytesIO()
+    Pillow.new("RGB", (4, 4)).save(target, format="PNG")
+    for number in range(6):
+        interpreter.upload(f"{number}.png", target.getvalue(), scope=scope)
+
+    outcome = call("file_operations", operation="read", paths=[f"{n}.png" for n in range(6)])
+
+    assert [image.name for image in outcome.images] == ["0.png", "1.png", "2.png", "3.png"]
+    assert "4.png is a binary file (image/png, " in outcome.text
+
+
+def test_listings_together_stay_within_the_limit(backend: InMemoryBackend, scope: Scope) -> None:
+    interpreter = CodeInterpreter(backend, limits=Limits(list_entries=10))
+    content = [{"path": f"{d}/{n}.txt", "text": ""} for d in "ab" for n in range(8)]
+    interpreter.call("file_operations", {"operation": "write", "content": content}, scope=scope)
+
+    arguments = {"operation": "list", "paths": ["a", "b"]}
+    text = interpreter.call("file_operations", arguments, scope=scope).text
+
+    assert text.count(".txt") == 10
+    assert text.endswith("... and more; list a directory below it, or use a shell command.")
+
+
+def test_a_nest_of_brackets_is_a_wrong_argument_and_not_a_defect(call: Call) -> None:
+    outcome = call("ci_push_to_workspace", paths="[" * 100_000)
+
+    assert outcome.is_error
+    assert "defect" not in outcome.text
+    assert "failed inside" not in outcome.text

@@ -97,7 +97,12 @@ class Bridge:
             if stop is not None and stop.is_set():
                 cancellation.cancel()
             return self._interpreter.call(
-                name, arguments, scope=scope, on_output=report, cancellation=cancellation
+                name,
+                arguments,
+                scope=scope,
+                on_output=report,
+                cancellation=cancellation,
+                prefix=self._prefix,
             )
 
         call = self._threads().submit(copy_context().run, work)
@@ -121,7 +126,7 @@ class Bridge:
     def refuse(self, name: str, error: ToolError | ConfigurationError) -> Outcome:
         """The outcome of a call that does not reach the interpreter, in the same words."""
         told = error if isinstance(error, ToolError) else ToolError(sentence(error))
-        return render(name, Answer(error=told), self._interpreter.limits)
+        return render(name, Answer(error=told), self._interpreter.limits, prefix=self._prefix)
 
     def close(self) -> None:
         """Lets the threads go. Idempotent; calls that go on are finished; later ones start anew."""

@@ -22,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ci_toolkit.errors import (
     InvalidArgumentsError,
+    TooLargeError,
     WorkspaceConflictError,
     WorkspaceError,
     WorkspaceFileMissingError,
@@ -52,6 +53,7 @@ class SavedFile(BaseModel):
         size: Bytes.
         media_type: Guessed from the name.
         sha256: Hexadecimal digest; empty while the content is not stored yet.
+        etag: The workspace's version of the content.
         modified: Seconds since the epoch when it was stored, by the workspace's clock.
     """
 
@@ -62,6 +64,7 @@ class SavedFile(BaseModel):
     size: int = 0
     media_type: str = "application/octet-stream"
     sha256: str = ""
+    etag: str = ""
     modified: float = 0.0
 
 
@@ -78,10 +81,13 @@ class ConversationFiles:
     Every method raises a `WorkspaceError` where the workspace fails.
     """
 
-    def __init__(self, workspace: Workspace, scope: Scope) -> None:
+    def __init__(
+        self, workspace: Workspace, scope: Scope, *, file_bytes: int | None = None
+    ) -> None:
         self._workspace = workspace
         self._folder = f"{scope.folder}/"
         self._branch = scope.branch
+        self._most = file_bytes
 
     def upload(self, name: str, chunks: Iterable[bytes]) -> StoredFile:
         """Keeps an upload; one of the same name is replaced.
@@ -167,8 +173,12 @@ class ConversationFiles:
         return self._update(take)
 
     def store(self, name: str, path: str, chunks: Iterable[bytes]) -> SavedFile:
-        """Stores the content of a reserved name; `record` makes it known."""
-        digest = Hashed(chunks)
+        """Stores the content of a reserved name; `record` makes it known.
+
+        Raises:
+            TooLargeError: It is longer than a file may be; nothing was stored.
+        """
+        digest = Hashed(chunks, most=self._most)
         stored = self._workspace.put(
             f"{self._folder}{SAVED}{name}", digest, media_type=media_type_of(name)
         )
@@ -178,6 +188,7 @@ class ConversationFiles:
             size=stored.size,
             media_type=media_type_of(name),
             sha256=digest.hexdigest,
+            etag=stored.etag,
             modified=stored.modified,
         )
 
@@ -214,6 +225,7 @@ class ConversationFiles:
             size=stored.size,
             media_type=media_type_of(name),
             sha256=sha256,
+            etag=stored.etag,
             modified=stored.modified,
         )
 
@@ -223,9 +235,20 @@ class ConversationFiles:
         return self._workspace
 
     def record(self, entries: Mapping[str, SavedFile]) -> None:
-        """Writes stored files into the manifest."""
+        """Writes stored files into the manifest.
+
+        Where another process has stored the same name since, its entry is the one that counts.
+        """
+
+        def write(files: dict[str, SavedFile]) -> None:
+            folder = self._folder + SAVED
+            now = {
+                each.key.removeprefix(folder): each.etag for each in self._workspace.list(folder)
+            }
+            files.update({n: entry for n, entry in entries.items() if now.get(n) == entry.etag})
+
         if entries:
-            self._update(lambda files: files.update(entries))
+            self._update(write)
 
     def _load(self) -> tuple[_Manifest, str | None]:
         """The manifest and its version, which is None where there is none yet."""
@@ -268,8 +291,9 @@ class ConversationFiles:
 class Hashed:
     """Passes chunks through once and knows their digest and size afterwards."""
 
-    def __init__(self, chunks: Iterable[bytes]) -> None:
+    def __init__(self, chunks: Iterable[bytes], *, most: int | None = None) -> None:
         self._chunks = chunks
+        self._most = most
         self._digest = sha256()
         self.size = 0
 
@@ -277,6 +301,8 @@ class Hashed:
         for chunk in self._chunks:
             self._digest.update(chunk)
             self.size += len(chunk)
+            if self._most is not None and self.size > self._most:
+                raise TooLargeError(f"It has grown over {self._most:,} bytes while it was read.")
             yield chunk
 
     @property

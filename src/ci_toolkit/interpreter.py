@@ -86,7 +86,11 @@ class CodeInterpreter:
             answer = Answer(error=_told(error, scope))
         except Exception as error:  # noqa: BLE001 - a defect must neither end an agent nor leak
             answer = Answer(error=_told_of_a_defect(error, scope))
-        return render(name, answer, self.limits, prefix=prefix)
+        try:
+            return render(name, answer, self.limits, prefix=prefix)
+        except Exception as error:  # noqa: BLE001 - as above: what is rendered came from a sandbox
+            told = Answer(error=_told_of_a_defect(error, scope))
+            return render(name, told, self.limits, prefix=prefix)
 
     def upload(self, name: str, data: bytes | BinaryIO, *, scope: Scope) -> StoredFile:
         """Keeps a user's file; it is in the sandbox's working directory from the next call on.

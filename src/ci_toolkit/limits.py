@@ -22,7 +22,8 @@ class Limits:
         write_chars: Characters that one `file_operations` write may carry in all.
         file_bytes: Bytes of one file that is uploaded, saved or restored.
         list_entries: Entries that one listing shows.
-        idle_seconds: Seconds without a call after which a session's sandbox is ended.
+        idle_seconds: Seconds without a call after which a session's sandbox is ended, at the next
+            call of any other session.
     """
 
     timeout: float = 300.0

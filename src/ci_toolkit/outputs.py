@@ -3,6 +3,7 @@
 Used by the tools that run things, after the run.
 """
 
+import logging
 import re
 from dataclasses import replace
 from difflib import get_close_matches
@@ -11,12 +12,14 @@ from posixpath import isabs, join, normpath
 from typing import Final
 
 from ci_toolkit.context import Context
-from ci_toolkit.errors import FileMissingError
+from ci_toolkit.errors import FileMissingError, OutcomeUnknownError, SandboxLostError
 from ci_toolkit.paths import base_name, inside
 from ci_toolkit.reading import report_content
-from ci_toolkit.results import Execution, FileInfo, FileReport, FileWrite
+from ci_toolkit.results import Answer, Execution, FileInfo, FileReport, FileWrite
 
-__all__ = ["OUTPUT_FOLDER", "keep_long_output", "network_hint", "save_output"]
+__all__ = ["OUTPUT_FOLDER", "answer_run"]
+
+logger = logging.getLogger(__name__)
 
 OUTPUT_FOLDER: Final = ".ci"
 """Where, below the working directory, outputs lie that are too long to be shown."""
@@ -31,7 +34,23 @@ _UNREACHED = re.compile(
 )
 
 
-def keep_long_output(execution: Execution, context: Context) -> Execution:
+def answer_run(execution: Execution, context: Context, *, wanted: str = "") -> Answer:
+    """What a run answers, with the file of the name `wanted` saved where it wrote one.
+
+    A sandbox that ends after the run takes nothing of its output with it.
+    """
+    hints = _network_hint(execution, context)
+    try:
+        files = (_save_output(wanted, execution, context),) if wanted else ()
+        kept = _keep_long_output(execution, context)
+    except SandboxLostError as error:
+        logger.warning("The sandbox ended after a run: %s", error)
+        said = "The run ended, and then its sandbox did, before its files could be saved."
+        return Answer(execution=execution, error=OutcomeUnknownError(said), hints=hints)
+    return Answer(execution=kept, files=files, hints=hints)
+
+
+def _keep_long_output(execution: Execution, context: Context) -> Execution:
     """Puts output that cannot be shown whole into a file of the sandbox, where it is not yet."""
     text = execution.stdout
     if execution.stderr:
@@ -46,7 +65,7 @@ def keep_long_output(execution: Execution, context: Context) -> Execution:
     return replace(execution, output_file=path, output_bytes=len(data))
 
 
-def network_hint(execution: Execution, context: Context) -> tuple[str, ...]:
+def _network_hint(execution: Execution, context: Context) -> tuple[str, ...]:
     """Says that there is no internet where a run failed for want of it."""
     said = f"{execution.stdout}\n{execution.stderr}"
     if context.network != "none" or not execution.failed or not _UNREACHED.search(said):
@@ -58,7 +77,7 @@ def network_hint(execution: Execution, context: Context) -> tuple[str, ...]:
     return (hint,)
 
 
-def save_output(name: str, execution: Execution, context: Context) -> FileReport:
+def _save_output(name: str, execution: Execution, context: Context) -> FileReport:
     """Saves the file of this name that the code wrote, or says which files it wrote."""
     sandbox = context.sandbox
     relative = inside(name, sandbox.working_directory)
@@ -102,6 +121,8 @@ def _not_created(name: str, execution: Execution, context: Context) -> FileMissi
         and not any(part.startswith(".") for part in entry.path.split("/"))
     ]
     said = f"The run did not create {name!r}."
+    if not created and not listing.complete:
+        return FileMissingError(f"{said} There are too many files to say which it created.")
     if not created:
         return FileMissingError(
             f"{said} It created no files: write it with exactly this name, for example "

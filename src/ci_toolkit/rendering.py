@@ -5,6 +5,7 @@ standard error, how the run ended, hints, files, pictures.
 """
 
 import io
+import re
 import shlex
 import warnings
 from signal import Signals
@@ -28,8 +29,12 @@ from ci_toolkit.results import Answer, Execution, FileInfo, FileReport, Image, O
 __all__ = ["clip", "render", "sentence"]
 
 _FORMATS = {"PNG": "image/png", "JPEG": "image/jpeg", "GIF": "image/gif", "WEBP": "image/webp"}
+_PNG_MODES = {"1", "L", "LA", "P", "RGB", "RGBA"}
 _LEAST_SHARE = 400
 _LONGEST_PATH = 200
+
+_SEQUENCE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _MOST_PICTURE_BYTES = 3_500_000
 
 _SILENT = "It ran, and printed nothing. Use print() to see values."
@@ -118,7 +123,8 @@ def clip(text: str, most: int, where: str = "") -> str:
 
 def _output(execution: Execution, room: int, prefix: str) -> list[str]:
     """Both streams, each with its fair share of the room."""
-    out, err = execution.stdout.strip("\n").rstrip(), execution.stderr.strip()
+    out = _printable(execution.stdout).strip("\n").rstrip()
+    err = _printable(execution.stderr).strip()
     label = "stderr:\n"
     room = max(room - len(label), _LEAST_SHARE)
     half = room // 2
@@ -211,9 +217,19 @@ def _listing(report: FileReport, *, alone: bool) -> str:
 
 def _entry(entry: FileInfo) -> str:
     if entry.kind == "directory":
-        return f"{entry.path}/"
+        return f"{_name(entry.path)}/"
     size = f"{entry.size:,} bytes" if entry.kind == "file" else "(not a regular file)"
-    return f"{entry.path}  {size}"
+    return f"{_name(entry.path)}  {size}"
+
+
+def _printable(text: str) -> str:
+    """Text without terminal control sequences, which providers and databases choke on."""
+    return _CONTROL.sub("\ufffd", _SEQUENCE.sub("", text))
+
+
+def _name(path: str) -> str:
+    """A path on one line."""
+    return path if path.isprintable() else repr(path)
 
 
 def _brief(path: str) -> str:
@@ -227,7 +243,7 @@ def _content(report: FileReport, most: int, prefix: str, *, alone: bool) -> str:
     where = f"The file has {size}; {_reading(report.path, prefix)}"
     header = [] if alone and not report.remark else [f"==> {report.path} ({size}) <=="]
     remark = [f"[{report.remark}]"] if report.remark else []
-    text = report.text
+    text = _printable(report.text)
     if not report.complete:
         text = f"{text[: most - len(where) - 20]}\n[... {where}]"
     empty = [f"{report.path} is empty."] if alone else []
@@ -264,9 +280,10 @@ def _small(image: Image, limits: Limits) -> Image | None:
                 return None
             fits = max(width, height) <= limits.image_edge
             if fits and len(image.data) <= _MOST_PICTURE_BYTES:
-                media_type = _FORMATS[str(picture.format)]
                 picture.load()
-                return Image(media_type=media_type, data=image.data, name=image.name)
+                media_type = _FORMATS.get(str(picture.format))
+                if media_type is not None:
+                    return Image(media_type=media_type, data=image.data, name=image.name)
             picture.thumbnail((limits.image_edge, limits.image_edge))
             return _encoded(picture, image.name)
     except (OSError, ValueError, SyntaxError, Pillow.DecompressionBombError):
@@ -275,6 +292,8 @@ def _small(image: Image, limits: Limits) -> Image | None:
 
 def _encoded(picture: Pillow.Image, name: str) -> Image:
     """As PNG, or as JPEG where that would be too many bytes for a model's provider."""
+    if picture.mode not in _PNG_MODES:
+        picture = picture.convert("RGB")
     target = io.BytesIO()
     picture.save(target, format="PNG")
     if target.tell() <= _MOST_PICTURE_BYTES:

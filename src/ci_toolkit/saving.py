@@ -134,6 +134,8 @@ def _store_one(name: str, content: FileContent, files: ConversationFiles) -> Sav
         return content.error
     try:
         return files.store(name, content.path, content.chunks)
+    except TooLargeError as error:
+        return error
     except WorkspaceError as error:
         return _refused(content.path, error)
 

@@ -77,7 +77,7 @@ def _as_list(value: object) -> object:
         if value.lstrip().startswith(("[", "{")):
             try:
                 return _as_list(json.loads(value))
-            except ValueError:
+            except (ValueError, RecursionError):
                 pass
         return [value]
     return [value] if isinstance(value, Mapping) else value

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from hashlib import sha256
@@ -24,6 +25,7 @@ logger = logging.getLogger(__name__)
 
 _Value = TypeVar("_Value")
 _NAMES_IN_A_NOTE = 20
+_ENDED_KEPT = 10_000
 
 
 class Session:
@@ -32,20 +34,33 @@ class Session:
     Attributes:
         scope: Whose it is.
         files: The conversation's files in the workspace.
+
+    Args:
+        scope: Whose it is.
+        backend: Where its sandbox is started.
+        files: The conversation's files.
+        lost: Whether it had a sandbox before, which the model has to be told.
     """
 
-    def __init__(self, scope: Scope, backend: Backend, workspace: Workspace) -> None:
+    def __init__(
+        self, scope: Scope, backend: Backend, files: ConversationFiles, *, lost: bool = False
+    ) -> None:
         self.scope = scope
-        self.files = ConversationFiles(workspace, scope)
+        self.files = files
         self.used = time.monotonic()
         self._backend = backend
         self._turns = Turns()
         self._sandbox: Sandbox | None = None
-        self._lost = False
+        self._lost = lost
         self._closed = False
         self._uploads: dict[str, StoredFile] = {}
         self._upload_digests: dict[str, str] = {}
         self._notes: list[str] = []
+
+    @property
+    def started(self) -> bool:
+        """Whether it has, or had, a sandbox whose loss was not told yet."""
+        return self._sandbox is not None or self._lost
 
     @property
     def busy(self) -> bool:
@@ -197,6 +212,8 @@ class Sessions:
         self._limits = limits
         self._lock = Lock()
         self._sessions: dict[Scope, Session] = {}
+        # Scopes whose sandbox was ended here: their next call has to tell of it.
+        self._ended: OrderedDict[Scope, bool] = OrderedDict()
 
     def get(self, scope: Scope) -> Session:
         """The session of a scope, new if need be; ends others that were idle for too long."""
@@ -204,7 +221,11 @@ class Sessions:
             idle = self._take_idle(but=scope)
             session = self._sessions.get(scope)
             if session is None:
-                session = self._sessions[scope] = Session(scope, self._backend, self._workspace)
+                lost = self._ended.pop(scope, False)
+                most = self._limits.file_bytes
+                files = ConversationFiles(self._workspace, scope, file_bytes=most)
+                session = Session(scope, self._backend, files, lost=lost)
+                self._sessions[scope] = session
             session.used = time.monotonic()
         for other in idle:
             other.close()
@@ -214,7 +235,7 @@ class Sessions:
         """Ends the session of a scope, or all. Idempotent; never raises."""
         with self._lock:
             scopes = list(self._sessions) if scope is None else [scope]
-            ended = [self._sessions.pop(each) for each in scopes if each in self._sessions]
+            ended = [self._take(each) for each in scopes if each in self._sessions]
         for session in ended:
             session.close()
 
@@ -225,4 +246,12 @@ class Sessions:
             for scope, session in self._sessions.items()
             if scope != but and session.used < latest and not session.busy
         ]
-        return [self._sessions.pop(scope) for scope in scopes]
+        return [self._take(scope) for scope in scopes]
+
+    def _take(self, scope: Scope) -> Session:
+        session = self._sessions.pop(scope)
+        if session.started:
+            self._ended[scope] = True
+            while len(self._ended) > _ENDED_KEPT:
+                self._ended.popitem(last=False)
+        return session

@@ -5,6 +5,7 @@ framework, no backend, and nothing of how its answer is put into words.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from difflib import get_close_matches
 from typing import Any, Final, Protocol
 
@@ -16,7 +17,7 @@ from ci_toolkit.errors import (
     WorkspaceFileMissingError,
 )
 from ci_toolkit.limits import Limits
-from ci_toolkit.outputs import keep_long_output, network_hint, save_output
+from ci_toolkit.outputs import answer_run
 from ci_toolkit.paths import inside
 from ci_toolkit.reading import report_content
 from ci_toolkit.results import Answer, Execution, FileInfo, FileReport, FileWrite
@@ -85,12 +86,9 @@ class ExecuteCode:
             timeout=context.limits.timeout,
             on_output=context.on_output,
         )
-        saved = (save_output(wanted, execution, context),) if wanted else ()
-        return Answer(
-            execution=keep_long_output(execution, context),
-            files=saved,
+        return replace(
+            answer_run(execution, context, wanted=wanted),
             notes=_restarted(execution, arguments.language),
-            hints=network_hint(execution, context),
         )
 
 
@@ -110,9 +108,7 @@ class ExecuteCommand:
         execution = context.sandbox.execute_command(
             arguments.command, timeout=context.limits.timeout, on_output=context.on_output
         )
-        return Answer(
-            execution=keep_long_output(execution, context), hints=network_hint(execution, context)
-        )
+        return answer_run(execution, context)
 
 
 class FileOperations:
@@ -137,12 +133,18 @@ class FileOperations:
 
     def _read(self, arguments: FileOperationsArguments, context: Context) -> Answer:
         paths, refused = _inside(arguments.paths, context)
-        reports = [
-            report_content(content.path, content.size, content.chunks, context.limits)
-            if content.error is None
-            else FileReport(path=content.path, error=content.error)
-            for content in context.sandbox.read_files(paths)
-        ]
+        limits = context.limits
+        each = replace(limits, text_chars=max(1000, 2 * limits.text_chars // max(len(paths), 1)))
+        reports: list[FileReport] = []
+        pictures = 0
+        for content in context.sandbox.read_files(paths):
+            if content.error is not None:
+                reports.append(FileReport(path=content.path, error=content.error))
+                continue
+            report = report_content(content.path, content.size, content.chunks, each)
+            pictures += report.image is not None
+            # More than can be shown is not worth the memory.
+            reports.append(report if pictures <= limits.images else replace(report, image=None))
         return Answer(verb="read", files=(*reports, *refused))
 
     def _write(self, arguments: FileOperationsArguments, context: Context) -> Answer:
@@ -154,26 +156,26 @@ class FileOperations:
             )
         texts = {file.path: file.text for file in arguments.content}
         paths, refused = _inside(list(texts), context)
-        contents = [
-            FileWrite(path=path, chunks=[texts[asked].encode()])
-            for asked, path in zip(_kept(texts, refused), paths, strict=True)
-        ]
+        root = context.sandbox.working_directory
+        bad = {report.path for report in refused}
+        # Of two spellings of one path the later text counts, as if they were written in turn.
+        placed = {inside(path, root): text for path, text in texts.items() if path not in bad}
+        contents = [FileWrite(path=path, chunks=[placed[path].encode()]) for path in paths]
         outcomes = context.sandbox.write_files(contents)
         reports = [FileReport(path=o.path, size=o.size, error=o.error) for o in outcomes]
         return Answer(verb="wrote", files=(*reports, *refused))
 
     def _list(self, arguments: FileOperationsArguments, context: Context) -> Answer:
         paths, refused = _inside(arguments.paths, context)
-        most = context.limits.list_entries
-        reports = [
-            FileReport(
-                path=listing.path,
-                error=listing.error,
-                entries=listing.entries[:most],
-                complete=listing.complete and len(listing.entries) <= most,
+        room = context.limits.list_entries
+        reports = []
+        for listing in context.sandbox.list_files(paths):
+            shown = listing.entries[:room]
+            room -= len(shown)
+            complete = listing.complete and len(shown) == len(listing.entries)
+            reports.append(
+                FileReport(path=listing.path, error=listing.error, entries=shown, complete=complete)
             )
-            for listing in context.sandbox.list_files(paths)
-        ]
         return Answer(verb="listed", files=(*reports, *refused))
 
     def _remove(self, arguments: FileOperationsArguments, context: Context) -> Answer:
@@ -287,17 +289,14 @@ def _inside(paths: Sequence[str], context: Context) -> tuple[list[str], list[Fil
     if len(paths) > context.limits.paths:
         raise _too_many(len(paths), context.limits.paths)
     kept, refused = [], []
-    for path in paths:
+    for path in dict.fromkeys(paths):
         try:
-            kept.append(inside(path, context.sandbox.working_directory))
+            normal = inside(path, context.sandbox.working_directory)
+            if normal not in kept:
+                kept.append(normal)
         except ToolError as error:
             refused.append(FileReport(path=path, error=error))
     return kept, refused
-
-
-def _kept(asked: dict[str, str], refused: list[FileReport]) -> list[str]:
-    out = {report.path for report in refused}
-    return [path for path in asked if path not in out]
 
 
 def _too_many(count: int, most: int) -> TooLargeError:

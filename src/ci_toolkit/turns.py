@@ -37,19 +37,20 @@ class Turns:
             CancelledCallError: Cancelled while waiting; the turn was not taken.
         """
         ticket = object()
-        with self._changed:
-            self._queue.append(ticket)
-            while self._queue[0] is not ticket:
-                if cancellation.cancelled:
-                    self._leave(ticket)
-                    raise CancelledCallError("The call was cancelled; nothing was run.")
-                self._changed.wait(_LOOK_SECONDS)
+        # Whatever ends the wait, Ctrl-C included, must take the ticket out of the queue.
         try:
+            with self._changed:
+                self._queue.append(ticket)
+                while self._queue[0] is not ticket:
+                    if cancellation.cancelled:
+                        raise CancelledCallError("The call was cancelled; nothing was run.")
+                    self._changed.wait(_LOOK_SECONDS)
             yield
         finally:
-            with self._changed:
-                self._leave(ticket)
+            self._leave(ticket)
 
     def _leave(self, ticket: object) -> None:
-        self._queue.remove(ticket)
-        self._changed.notify_all()
+        with self._changed:
+            if ticket in self._queue:
+                self._queue.remove(ticket)
+            self._changed.notify_all()

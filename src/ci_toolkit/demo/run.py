@@ -151,7 +151,7 @@ def _summary(interpreter: CodeInterpreter, folder: Path, scopes: list[Scope]) ->
     for scope in scopes:
         branch = tree.add(escape(f"{scope.folder}/code-interpreter/"))
         for stored in interpreter.files(scope, "code-interpreter/"):
-            branch.add(escape(f"{stored.key.rpartition('/')[2]}  {stored.size:,} bytes"))
+            branch.add(escape(f"{stored.key.rpartition('/')[2]!r}  {stored.size:,} bytes"))
     return tree
 
 
