@@ -1,7 +1,9 @@
 """The JavaScript kernel of the local sandbox, run in this process without a sandbox around it."""
+# ruff: noqa: E501 - programs are shown as they come
 
 import importlib
 import os
+import re
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -57,7 +59,8 @@ class Kernel:
 
 @pytest.fixture(scope="module")
 def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], Kernel]]:
-    guest_module("cells")
+    for name in ("cells", "typecheck"):
+        guest_module(name)
     started: list[Kernel] = []
 
     def start() -> Kernel:
@@ -91,13 +94,21 @@ def run(start: Callable[[], Kernel]) -> Kernel:
 # ---- the rewriting of a cell
 
 
+def rewritten(code: str) -> str:
+    """What a cell named `c` becomes in a new kernel, without what runs before it."""
+    cells = guest_module("cells")
+    before, _, rest = cells.rewrite(code, "c", cells.Names()).partition("/*}ci*/")
+    assert before == '/*ci{*/__ci_begin("c");'
+    return str(rest)
+
+
 @pytest.mark.parametrize(
     ("code", "expected"),
     [
-        ("const x = await y.z()", 'const x = await __ci_await(y.z(), "c:1:17");'),
-        ("const x = await a ?? b", 'const x = await __ci_await(a, "c:1:17") ?? b'),
-        ("const x = await a?.b?.(c)", 'const x = await __ci_await(a?.b?.(c), "c:1:17")'),
-        ("const x = await a ? b : c", 'const x = await __ci_await(a, "c:1:17") ? b : c'),
+        ("const x = await y.z()", 'let   x = await __ci_await(y.z(), "c:1:17");'),
+        ("const x = await a ?? b", 'let   x = await __ci_await(a, "c:1:17") ?? b'),
+        ("const x = await a?.b?.(c)", 'let   x = await __ci_await(a?.b?.(c), "c:1:17")'),
+        ("const x = await a ? b : c", 'let   x = await __ci_await(a, "c:1:17") ? b : c'),
         ("let x = (await a).b", 'let x = (await __ci_await(a, "c:1:16")).b'),
         ("let x = !await a", 'let x = !await __ci_await(a, "c:1:16")'),
         ("let x = await new A(1).b", 'let x = await __ci_await(new A(1).b, "c:1:15")'),
@@ -132,25 +143,25 @@ def run(start: Callable[[], Kernel]) -> Kernel:
     ],
 )
 def test_what_is_awaited_at_the_top_level_is_guarded(code: str, expected: str) -> None:
-    assert guest_module("cells").rewrite(code, "c") == expected.rstrip(";")
+    assert rewritten(code) == expected.rstrip(";")
 
 
 @pytest.mark.parametrize(
     "code",
     [
-        "const f = async () => await g()",
+        "let f = async () => await g()",
         "async function f() { await g(); for await (const x of y) {} }",
         "class A { async m() { await 1 } static { } }",
-        "const o = { async m() { await 1 } }",
+        "let o = { async m() { await 1 } }",
         "await using x = f()",
-        "const s = 'await x'",
+        "let s = 'await x'",
         "namespace N { }",
         "let x = = await y",
         "",
     ],
 )
 def test_awaits_of_functions_and_what_cannot_be_parsed_stay_as_they_are(code: str) -> None:
-    assert guest_module("cells").rewrite(code, "c") == code
+    assert rewritten(code) == code
 
 
 @pytest.mark.parametrize(
@@ -165,27 +176,26 @@ def test_awaits_of_functions_and_what_cannot_be_parsed_stay_as_they_are(code: st
     ],
 )
 def test_a_last_expression_is_shown(code: str, expected: str) -> None:
-    assert guest_module("cells").rewrite(code, "c") == expected
+    assert rewritten(code) == expected
 
 
 @pytest.mark.parametrize(
     ("code", "names"),
     [
-        ('import a from "x"', "const { default: a } = "),
-        ('import * as a from "x"', "const a = "),
-        ('import a, { b, c as d, type E } from "x";', "const { default: a, b: b, c: d } = "),
+        ('import a from "x"', "let { default: a } = "),
+        ('import * as a from "x"', "let a = "),
+        ('import a, { b, c as d, type E } from "x";', "let { default: a, b: b, c: d } = "),
         ('import "x"', "void "),
     ],
 )
 def test_imports_become_declarations(code: str, names: str) -> None:
     expected = f'{names}await __ci_await(import("x"), "c:1:1");'
-    assert guest_module("cells").rewrite(code, "c").rstrip() == expected
+    assert rewritten(code).rstrip() == expected
 
 
 def test_an_import_keeps_its_lines() -> None:
-    rewritten = guest_module("cells").rewrite('import {\n  a,\n} from "x"\nlet b', "c")
-    expected = 'const { a: a } = await __ci_await(import("x"), "c:1:1");\n\n\nlet b'
-    assert rewritten == expected
+    expected = 'let { a: a } = await __ci_await(import("x"), "c:1:1");\n\n\nlet b'
+    assert rewritten('import {\n  a,\n} from "x"\nlet b') == expected
 
 
 # ---- variables
@@ -403,7 +413,7 @@ def test_a_cell_that_begins_with_a_brace_and_fails_runs_once(run: Kernel) -> Non
 
 
 def test_an_error_in_a_timer_is_told_and_leaves_the_kernel_usable(run: Kernel) -> None:
-    run("setTimeout(() => { throw new Error('late') }, 5); 1")
+    run("const timer = setTimeout(() => { throw new Error('late') }, 5)")
     seen = run("await new Promise((done) => setTimeout(done, 50)); 2")
     assert (seen.stdout, seen.exit_code) == ("2\n", 0)
     assert seen.stderr.startswith("Uncaught Error: late\n")
@@ -482,3 +492,418 @@ def test_closing_ends_the_process(start: Callable[[], Kernel]) -> None:
     pid = run.kernel.pid
     run.kernel.close()
     assert (run.kernel.pid, Path(f"/proc/{pid}").exists()) == (0, False)
+
+
+# ---- names declared again
+
+
+KINDS = {
+    "const": "const again = () => {kind}",
+    "let": "let again = () => {kind}",
+    "var": "var again = () => {kind}",
+    "function": "function again() {{ return {kind} }}",
+    "class": "class again {{ static call() {{ return {kind} }} }}",
+    "import": 'import again from "node:path"',
+    "enum": "enum again {{ A = {kind} }}",
+}
+
+
+@pytest.mark.parametrize("later", KINDS)
+@pytest.mark.parametrize("earlier", KINDS)
+def test_a_name_can_be_declared_again_as_anything(run: Kernel, earlier: str, later: str) -> None:
+    name = f"{earlier}_{later}"
+    first, second = (
+        KINDS[kind].format(kind=n).replace("again", name) for n, kind in enumerate((earlier, later))
+    )
+    show = {"class": f"{name}.call()", "import": f"typeof {name}.join", "enum": f"{name}.A"}
+    expected = "'function'\n" if later == "import" else "1\n"
+    run(first)
+    assert run(second) == Seen()
+    assert run(show.get(later, f"{name}()")) == Seen(expected)
+
+
+def test_several_names_of_different_kinds_are_declared_again_at_once(run: Kernel) -> None:
+    run("function one() {} let two = 2; const three = 3")
+    code = (
+        "const { one, two = 5, ...three } = { one: 1, four: 4 }, four = 4\n[one, two, three, four]"
+    )
+    assert run(code.replace("\n[", "\n;[")) == Seen("[ 1, 5, { four: 4 }, 4 ]\n")
+    run("let five = 5")
+    assert run(
+        "for (var five of [6]) {}\nvar five: number, six = five + 1\n[five, six].join()".replace(
+            "\n[", "\n;["
+        )
+    ) == Seen("'6,7'\n")
+
+
+@pytest.mark.parametrize(
+    ("code", "column"),
+    [("fixed = 2", 1), ("fixed += 2", 1), ("fixed++", 1), ("if (fixed) { fixed = await 3 }", 14)],
+)
+def test_a_constant_cannot_be_assigned_to(
+    start: Callable[[], Kernel], code: str, column: int
+) -> None:
+    run = start()
+    run("const fixed = 1")
+    expected = f"Uncaught TypeError: Assignment to constant variable.\n    at cell-2:1:{column}\n"
+    assert run(code) == Seen("", expected, 1)
+    assert run("((fixed) => { fixed = 5; return fixed })(1) + fixed") == Seen("6\n")
+    assert run("let fixed = 2; fixed = 3; fixed") == Seen("3\n")
+
+
+def test_a_cell_that_could_not_begin_has_declared_nothing(run: Kernel) -> None:
+    assert run("var unborn = 1; let twin; let twin").exit_code == 1
+    assert run("let unborn = 2; unborn") == Seen("2\n")
+
+
+# ---- what is thrown, and where
+
+
+@pytest.mark.parametrize(
+    ("code", "stderr"),
+    [
+        ("throw { a: 1 }", "Uncaught { a: 1 }\n    at cell-N:1:1\n"),
+        ("\n  throw 'text'", "Uncaught 'text'\n    at cell-N:2:3\n"),
+        ("throw null", "Uncaught null\n    at cell-N:1:1\n"),
+        ("await Promise.reject({ b: 2 })", "Uncaught { b: 2 }\n    at cell-N:1:7\n"),
+        ("(() => { throw [1] })()", "Uncaught [ 1 ]\n    at cell-N:1:10\n"),
+        (
+            "let dup = 1\n  let dup = 2",
+            "SyntaxError: Identifier 'dup' has already been declared\n    at cell-N:2:7\n",
+        ),
+        (
+            "function f() {\n  let a; let a\n}",
+            "SyntaxError: Identifier 'a' has already been declared\n    at cell-N:2:14\n",
+        ),
+        ("if (1) {\n  break }", "SyntaxError: Illegal break statement\n    at cell-N:2:3\n"),
+    ],
+)
+def test_anything_thrown_is_told_with_its_place(run: Kernel, code: str, stderr: str) -> None:
+    seen = run(code)
+    assert (re.sub(r"cell-\d+", "cell-N", seen.stderr), seen.exit_code) == (stderr, 1)
+
+
+def test_a_return_at_the_top_level_ends_the_run(run: Kernel) -> None:
+    assert run("let early = 1\nif (early) return early + 1\nconsole.log('no')") == Seen("2\n")
+    assert run("return") == Seen()
+    assert run("early") == Seen("1\n")
+
+
+# ---- programs
+
+
+PROGRAMS = {
+    "a csv file is read and parsed": (
+        """
+const fs = require('fs');
+fs.writeFileSync('people.csv', 'name,age\\nAda,36\\nAlan,41\\n');
+const [head, ...rows] = fs.readFileSync('people.csv', 'utf8').trim().split('\\n').map(l => l.split(','));
+const people = rows.map(r => Object.fromEntries(r.map((v, i) => [head[i], v])));
+console.log(people);
+""",
+        Seen("[ { name: 'Ada', age: '36' }, { name: 'Alan', age: '41' } ]\n"),
+    ),
+    "json is taken apart and written": (
+        """
+const data = JSON.parse('{"items":[{"id":1,"tags":["a","b"]},{"id":2}]}');
+console.log(data.items.map(({ id, tags = [] }) => `${id}:${tags.length}`).join(' '));
+console.log(JSON.stringify(data, null, 2).split('\\n').length);
+""",
+        Seen("1:2 2:0\n14\n"),
+    ),
+    "promises all, race, any and allSettled": (
+        """
+const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+async function work(n) { await sleep(n); if (n === 2) throw new Error(`bad ${n}`); return n * 2; }
+const settled = await Promise.allSettled([work(1), work(2), work(3)]);
+console.log(settled.map(s => s.status === 'fulfilled' ? s.value : s.reason.message));
+console.log(await Promise.race([work(1), sleep(50)]), await Promise.any([work(2), work(3)]));
+""",
+        Seen("[ 2, 'bad 2', 6 ]\n2 6\n"),
+    ),
+    "classes with private fields": (
+        """
+class Animal { #name; static count = 0; constructor(name) { this.#name = name; Animal.count++; } get name() { return this.#name; } speak() { return `${this.#name} makes a sound`; } }
+class Dog extends Animal { speak() { return `${super.speak()}: Woof`; } toString() { return `Dog(${this.name})`; } }
+const d = new Dog('Rex');
+console.log(d.speak(), `${d}`, d instanceof Animal, Animal.count);
+""",
+        Seen("Rex makes a sound: Woof Dog(Rex) true 1\n"),
+    ),
+    "event emitters": (
+        """
+const EventEmitter = require('events');
+const bus = new EventEmitter();
+bus.on('msg', (m) => console.log('got', m)); bus.once('msg', () => console.log('once'));
+bus.emit('msg', 1); bus.emit('msg', 2);
+console.log(bus.listenerCount('msg'));
+""",
+        Seen("got 1\nonce\ngot 2\n1\n"),
+    ),
+    "streams": (
+        """
+const { Readable, Transform, pipeline } = require('stream');
+const { promisify } = require('util');
+const upper = new Transform({ transform(chunk, enc, cb) { cb(null, chunk.toString().toUpperCase()); } });
+let text = '';
+upper.on('data', (c) => { text += c; });
+await promisify(pipeline)(Readable.from(['a', 'b', 'c']), upper);
+console.log(text);
+""",
+        Seen("ABC\n"),
+    ),
+    "hashes": (
+        """
+const crypto = require('crypto');
+console.log(crypto.createHash('sha256').update('abc').digest('hex').slice(0, 16));
+console.log(crypto.createHmac('md5', 'k').update('v').digest('base64').length, crypto.randomUUID().length);
+""",
+        Seen("ba7816bf8f01cfea\n24 36\n"),
+    ),
+    "compression": (
+        """
+const zlib = require('zlib');
+const zipped = zlib.gzipSync('hello '.repeat(100));
+console.log(zipped.length < 100, zlib.gunzipSync(zipped).toString().length);
+""",
+        Seen("true 600\n"),
+    ),
+    "paths and urls": (
+        """
+const path = require('path'); const url = require('url');
+console.log(path.join('/a', '..', 'b.txt'), path.extname('x.tar.gz'), path.basename('/q/w.js', '.js'));
+const u = new URL('https://user@example.com:8080/p/a?x=1&y=2#h');
+console.log(u.hostname, u.port, u.searchParams.get('y'), [...u.searchParams.keys()]);
+""",
+        Seen("/b.txt .gz w\nexample.com 8080 2 [ 'x', 'y' ]\n"),
+    ),
+    "buffers": (
+        """
+const buf = Buffer.from('héllo', 'utf8');
+console.log(buf, buf.length, buf.toString('hex'), Buffer.concat([buf, Buffer.alloc(2)]).length);
+""",
+        Seen("<Buffer 68 c3 a9 6c 6c 6f> 6 68c3a96c6c6f 8\n"),
+    ),
+    "lines of a file": (
+        """
+const fs = require('fs');
+const readline = require('readline');
+fs.writeFileSync('lines.txt', 'one\\ntwo\\nthree\\n');
+const rl = readline.createInterface({ input: fs.createReadStream('lines.txt') });
+for await (const line of rl) console.log(line.toUpperCase());
+""",
+        Seen("ONE\nTWO\nTHREE\n"),
+    ),
+    "child processes": (
+        """
+const { promisify } = require('util');
+const { execSync, spawnSync, exec } = require('child_process');
+console.log(execSync('echo out').toString().trim());
+const r = spawnSync('sh', ['-c', 'echo err >&2; exit 3']);
+console.log(r.status, r.stderr.toString().trim());
+try { execSync('exit 2', { stdio: 'pipe' }); } catch (e) { console.log(e.status, e.message); }
+console.log((await promisify(exec)('echo async')).stdout);
+""",
+        Seen("out\n3 err\n2 Command failed: exit 2\nasync\n\n"),
+    ),
+    "child processes that print for themselves": (
+        """
+const { execSync } = require('child_process');
+execSync('echo shown', { stdio: 'inherit' });
+const child = require('child_process').spawn('sh', ['-c', 'echo spawned; echo err >&2'], { stdio: 'inherit' });
+child.on('close', (code) => console.log('closed', code));
+await new Promise((resolve) => child.on('close', resolve));
+""",
+        Seen("shown\nspawned\nclosed 0\n0\n", "err\n"),
+    ),
+    "maps and sets": (
+        """
+const m = new Map([['a', 1], ['b', 2]]); m.set('c', 3);
+const s = new Set([1, 2, 2, 3]);
+console.log(m, s, [...m.entries()].filter(([, v]) => v > 1), new WeakMap());
+""",
+        Seen(
+            "Map(3) { 'a' => 1, 'b' => 2, 'c' => 3 } Set(3) { 1, 2, 3 } [ [ 'b', 2 ], [ 'c', 3 ] ] WeakMap { <items unknown> }\n"
+        ),
+    ),
+    "dates and Intl": (
+        """
+const when = new Date('2024-02-29T12:00:00Z');
+console.log(when.toISOString(), when.getUTCDay(), new Date(when - 86400000).toISOString().slice(0, 10), when);
+console.log(new Intl.NumberFormat('de-DE', { style: 'currency', currency: 'EUR' }).format(1234.5));
+console.log(new Intl.DateTimeFormat('en-US', { dateStyle: 'long', timeZone: 'UTC' }).format(when));
+""",
+        Seen(
+            "2024-02-29T12:00:00.000Z 4 2024-02-28 2024-02-29T12:00:00.000Z\n1.234,50\xa0€\nFebruary 29, 2024\n"
+        ),
+    ),
+    "regular expressions": (
+        """
+const log = '2024-01-02 ERROR disk full\\n2024-01-03 INFO ok';
+const re = /^(?<date>\\d{4}-\\d\\d-\\d\\d) (?<level>\\w+) (.*)$/gm;
+for (const m of log.matchAll(re)) console.log(m.groups.level, m.groups.date, m[3]);
+console.log('a-b_c'.replace(/[-_](\\w)/g, (_, c) => c.toUpperCase()));
+""",
+        Seen("ERROR 2024-01-02 disk full\nINFO 2024-01-03 ok\naBC\n"),
+    ),
+    "generators and iterators": (
+        """
+function* fib() { let [a, b] = [0, 1]; while (true) { yield a; [a, b] = [b, a + b]; } }
+const first = []; for (const n of fib()) { if (n > 20) break; first.push(n); }
+console.log(first.join());
+const iterable = { *[Symbol.iterator]() { yield* [1, 2]; } };
+console.log([...iterable], Object.groupBy([1, 2, 3], n => n % 2 ? 'odd' : 'even'));
+""",
+        Seen(
+            "0,1,1,2,3,5,8,13\n[ 1, 2 ] [Object: null prototype] { odd: [ 1, 3 ], even: [ 2 ] }\n"
+        ),
+    ),
+    "optional chaining": (
+        """
+const cfg = { a: { b: null } };
+console.log(cfg?.a?.b?.c ?? 'default', cfg.x?.y, typeof cfg.x?.(), cfg.a.b ||= 5, cfg);
+""",
+        Seen("default undefined undefined 5 { a: { b: 5 } }\n"),
+    ),
+    "the order of timers": (
+        """
+setTimeout(() => console.log('timeout'), 5); setImmediate(() => console.log('immediate')); process.nextTick(() => console.log('tick')); Promise.resolve().then(() => console.log('micro'));
+console.log('sync');
+await new Promise((r) => setTimeout(r, 30));
+""",
+        Seen("sync\nmicro\ntick\nimmediate\ntimeout\n"),
+    ),
+    "a main function that nobody awaits": (
+        """
+async function main() {
+  const response = await new Promise((r) => setTimeout(() => r({ ok: true }), 20));
+  if (!response.ok) return;
+  console.log('main done');
+}
+main();
+console.log('started');
+""",
+        Seen("started\nmain done\n"),
+    ),
+    "an error that an async main function handles": (
+        """
+const fs = require('fs');
+async function load() { return fs.promises.readFile('missing.json'); }
+load().catch((err) => {
+  console.error(err.code, err.message);
+  process.exitCode = 2;
+});
+""",
+        Seen("", "ENOENT ENOENT: no such file or directory, open 'missing.json'\n", 2),
+    ),
+    "modules and require": (
+        """
+const fs = require('fs');
+module.exports = { add: (a, b) => a + b };
+fs.writeFileSync('helper.js', 'module.exports = { twice: (n) => n * 2 };');
+const { twice } = require('./helper');
+if (require.main === module) console.log('main', twice(4));
+""",
+        Seen("main 8\n"),
+    ),
+    "errors of one's own": (
+        """
+class ValidationError extends Error { constructor(field, message) { super(message); this.name = 'ValidationError'; this.field = field; } }
+function validate(o) {
+  if (!o.email) throw new ValidationError('email', 'email is required');
+}
+validate({});
+""",
+        Seen(
+            "",
+            "Uncaught ValidationError: email is required\n    at validate (cell-N:3:23)\n    at cell-N:5:1 {\n  field: 'email'\n}\n",
+            1,
+        ),
+    ),
+    "assertions": (
+        """
+const assert = require('assert');
+assert.strictEqual(1 + 1, 2); assert.deepStrictEqual({ a: [1] }, { a: [1] });
+assert.strictEqual(1, 2, 'not equal');
+""",
+        Seen(
+            "",
+            "Uncaught AssertionError [ERR_ASSERTION]: not equal\n\n1 !== 2\n\n    at cell-N:3:8 {\n  generatedMessage: false,\n  code: 'ERR_ASSERTION',\n  actual: 1,\n  expected: 2,\n  operator: 'strictEqual',\n  diff: 'simple'\n}\n",
+            1,
+        ),
+    ),
+    "imports": (
+        """
+import os from 'os';
+import { performance } from 'perf_hooks';
+import { readFileSync as read } from 'node:fs';
+console.log(typeof os.cpus().length, performance.now() > 0, typeof read);
+""",
+        Seen("number true function\n"),
+    ),
+    "a server and fetch": (
+        """
+const http = require('http');
+const server = http.createServer((req, res) => { res.end(JSON.stringify({ path: req.url })); });
+await new Promise((r) => server.listen(0, '127.0.0.1', r));
+const answer = await fetch(`http://127.0.0.1:${server.address().port}/hi`);
+console.log(await answer.json());
+server.close();
+""",
+        Seen("{ path: '/hi' }\n"),
+    ),
+    "a worker thread": (
+        """
+const { Worker, isMainThread } = require('worker_threads');
+const wk = new Worker('const { parentPort } = require("worker_threads"); console.log("in worker"); parentPort.postMessage(6 * 7)', { eval: true });
+wk.on('message', (v) => console.log('worker', v));
+await new Promise((r) => wk.on('exit', r));
+""",
+        Seen("in worker\nworker 42\n0\n"),
+    ),
+    "tables, sorting and numbers": (
+        """
+const sorted = [5, 1, 10].sort((a, b) => a - b), total = sorted.reduce((a, b) => a + b, 0);
+console.table(sorted.map((n, i) => ({ i, n }))); console.log(total, Math.max(...sorted), structuredClone({ a: [1] }), 0.1 + 0.2, 2n ** 64n, -0, [,1], NaN);
+""",
+        Seen(
+            "┌─────────┬───┬────┐\n│ (index) │ i │ n  │\n├─────────┼───┼────┤\n│ 0       │ 0 │ 1  │\n│ 1       │ 1 │ 5  │\n│ 2       │ 2 │ 10 │\n└─────────┴───┴────┘\n16 10 { a: [ 1 ] } 0.30000000000000004 18446744073709551616n -0 [ <1 empty item>, 1 ] NaN\n"
+        ),
+    ),
+    "proxies, labels and symbols": (
+        """
+const proxy = new Proxy({}, { get: (t, k) => `prop:${String(k)}` });
+label: for (let i = 0; i < 3; i++) { for (;;) { if (i === 1) break label; continue label; } }
+console.log(proxy.foo, Symbol('s'), Reflect.ownKeys({ a: 1 }), [..."héé"].length, `${[1, [2]]}`);
+""",
+        Seen("prop:foo Symbol(s) [ 'a' ] 3 1,2\n"),
+    ),
+    "an unknown name": (
+        """
+undefinedFunction();
+""",
+        Seen(
+            "", "Uncaught ReferenceError: undefinedFunction is not defined\n    at cell-N:1:1\n", 1
+        ),
+    ),
+    "a syntax error": (
+        """
+const broken = {
+  a: 1
+  b: 2
+};
+""",
+        Seen(
+            "",
+            "SyntaxError: Expected ',', got 'b'\n  |\n3 |   b: 2\n  |   ~\n    at cell-N:3:3\n",
+            1,
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_a_program_for_node_runs_as_it_would_there(run: Kernel, name: str) -> None:
+    code, expected = PROGRAMS[name]
+    seen = run(code.strip())
+    assert seen._replace(stderr=re.sub(r"cell-\d+", "cell-N", seen.stderr)) == expected

@@ -1,5 +1,6 @@
 """What the host believes of a guest: nothing. Frames, answers and their bounds."""
 
+import contextlib
 import json
 import os
 import struct
@@ -100,6 +101,8 @@ def test_a_good_answer_is_read() -> None:
         {"stdout": 4},
         {"started": float("nan")},
         {"started": float("inf")},
+        {"started": 10**400},
+        {"started": True},
         {"duration": -1.0},
         {"output_file": "../../etc/passwd"},
         {"output_file": ".ci/output-1.txt\n"},
@@ -197,6 +200,19 @@ def says(*frames: bytes) -> Callable[[int, int], None]:
     return play
 
 
+def answers_with(*frames: bytes) -> Callable[[int, int], None]:
+    """One frame for each request, and then silence."""
+
+    def play(read: int, write: int) -> None:
+        for frame in frames:
+            os.read(read, 65536)
+            os.write(write, frame)
+        while os.read(read, 65536):
+            pass
+
+    return play
+
+
 STARTED = encode({"id": 1, "event": "started"})
 
 
@@ -212,6 +228,15 @@ STARTED = encode({"id": 1, "event": "started"})
         ([STARTED, encode({"id": 1, "event": "output", "stream": "stdout"}, b"x")], True),
         ([STARTED, encode({"id": 1, "event": "surprise"})], True),
         ([STARTED, encode({"event": "done"})], True),
+        ([STARTED, STARTED], True),
+        ([encode({"id": 1, "event": "started"}, b"x")], False),
+        ([STARTED, encode({"id": 0, "event": "output", "stream": "stdout"}, b"x")], True),
+        ([STARTED, encode({"id": True, "event": "done", **GOOD, "stdout": 0})], True),
+        (
+            [STARTED, encode({"id": 1, "event": "done", **GOOD, "stdout": 0, "duration": 1e400})],
+            True,
+        ),
+        ([STARTED, encode({"id": 1, "event": "done", **GOOD, "started": 10**400})], True),
     ],
 )
 def test_a_guest_that_misbehaves_is_ended(
@@ -235,5 +260,63 @@ def test_a_guest_that_is_silent_is_not_waited_for_for_ever(guests: list[Scripted
     sandbox = sandbox_with(guests, play)
     began = time.monotonic()
     with pytest.raises(SandboxLostError, match="did not answer in time"):
-        sandbox.execute_code("1", timeout=-89.5)
+        sandbox.execute_code("1", timeout=-29.5)
     assert time.monotonic() - began < 30
+
+
+def test_a_guest_that_never_stops_talking_is_ended_in_time(guests: list[ScriptedGuest]) -> None:
+    drop = encode({"id": 1, "event": "output", "stream": "stdout"}, b"x")
+
+    def play(read: int, write: int) -> None:
+        os.read(read, 65536)
+        os.write(write, STARTED)
+        os.set_blocking(write, False)
+        for _ in range(2_000):
+            with contextlib.suppress(OSError):
+                os.write(write, drop)
+            time.sleep(0.001)
+
+    sandbox = sandbox_with(guests, play)
+    began = time.monotonic()
+    with pytest.raises(SandboxLostError, match="did not answer in time"):
+        sandbox.execute_code("1", timeout=-29.5, on_output=lambda *_: None)
+    assert time.monotonic() - began < 1.5
+
+
+def test_endless_empty_output_is_refused(guests: list[ScriptedGuest]) -> None:
+    empty = encode({"id": 1, "event": "output", "stream": "stdout"})
+    sandbox = sandbox_with(guests, says(STARTED, empty))
+    with pytest.raises(SandboxLostError, match="broke the protocol"):
+        sandbox.execute_code("1", timeout=60, on_output=lambda *_: None)
+
+
+def opened(size: int, payload: bytes, *, more: bool = True) -> bytes:
+    return encode({"id": 1, "event": "done", "size": size, "more": more}, payload)
+
+
+def piece(number: int, payload: bytes, *, more: bool) -> bytes:
+    return encode({"id": number, "event": "done", "more": more}, payload)
+
+
+@pytest.mark.parametrize(
+    "frames",
+    [
+        [opened(3, b"four", more=False)],
+        [opened(3, b"")],
+        [opened(3, b"ab"), piece(2, b"cd", more=False)],
+        [opened(3, b"ab"), piece(2, b"", more=True)],
+        [opened(3, b"ab"), piece(2, b"c", more=True), piece(3, b"d", more=False)],
+    ],
+)
+def test_a_file_of_more_than_was_announced_or_of_nothings_is_refused(
+    guests: list[ScriptedGuest], frames: list[bytes]
+) -> None:
+    sandbox = sandbox_with(guests, answers_with(*frames))
+    with pytest.raises(SandboxLostError, match="broke the protocol"):
+        [b"".join(content.chunks) for content in sandbox.read_files(["a"])]
+
+
+def test_a_file_without_a_size_is_read_whole(guests: list[ScriptedGuest]) -> None:
+    sandbox = sandbox_with(guests, answers_with(opened(2, b"ab"), piece(2, b"cd", more=False)))
+    (content,) = [b"".join(content.chunks) for content in sandbox.read_files(["/proc/a"])]
+    assert content == b"abcd"

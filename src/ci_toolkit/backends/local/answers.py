@@ -1,7 +1,6 @@
 """Turns what a guest says into results, believing none of it; used by `LocalSandbox`."""
 
 import json
-import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Literal, cast
@@ -50,7 +49,8 @@ def number(header: Mapping[str, object], key: str, *, least: int = 0, most: int 
 def seconds(header: Mapping[str, object], key: str) -> float:
     """A finite number of seconds that is not negative."""
     value = header.get(key)
-    if not isinstance(value, int | float) or not math.isfinite(value) or not 0 <= value < _MOST:
+    # The comparison comes before any arithmetic: an integer may be too large to be a float.
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < _MOST:
         raise FrameError(f"{key} is {value!r:.50}")
     return float(value)
 

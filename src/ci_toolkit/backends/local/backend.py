@@ -11,6 +11,7 @@ from ci_toolkit.backends.base import Abilities, Sandbox
 from ci_toolkit.backends.local.factory import Factory, Limits, find_python
 from ci_toolkit.backends.local.house import House
 from ci_toolkit.backends.local.isolation import find_bubblewrap
+from ci_toolkit.backends.local.owner import Owner
 from ci_toolkit.backends.local.pool import Pool
 from ci_toolkit.backends.local.sandbox import LANGUAGES, LocalSandbox
 from ci_toolkit.errors import ConfigurationError, UnsupportedError
@@ -85,7 +86,7 @@ class LocalBackend:
         )
         self._house = House(None if root is None else os.fspath(root))
         self._pool = Pool(warm, weakref.WeakMethod(self._make))
-        self._finalizer = weakref.finalize(self, _close, self._pool, self._house)
+        self._finalizer = weakref.finalize(self, _close, self._pool, self._house, Owner())
         if isolation == "none":
             _log.warning("LocalBackend runs code without isolation, with all rights of this user.")
         self._pool.refill()
@@ -97,6 +98,7 @@ class LocalBackend:
 
     def start(self, *, name: str) -> Sandbox:
         """Starts a sandbox, or takes one that is ready; see `Backend.start`."""
+        self._house.check()
         sandbox = self._pool.take() or self._make()
         sandbox.owner = self
         _log.debug("Sandbox %s is %r.", sandbox.id, name)
@@ -128,7 +130,9 @@ def _check(isolation: str, network: str) -> None:
         find_bubblewrap()
 
 
-def _close(pool: Pool, house: House) -> None:
+def _close(pool: Pool, house: House, owner: Owner) -> None:
     """Ends everything; knows the backend no more, which may be gone."""
-    pool.close()
-    house.close()
+    # A fork has the same finalizers, and runs them when it ends.
+    if owner.is_here:
+        pool.close()
+        house.close()

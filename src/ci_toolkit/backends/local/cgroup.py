@@ -43,11 +43,14 @@ class PidsGroup:
     def remove(self) -> None:
         """Removes the group; waits a little for the last of its processes to vanish."""
         for _ in range(_TRIES):
-            with contextlib.suppress(OSError):
+            try:
                 self._folder.rmdir()
-            if not self._folder.exists():
+            except FileNotFoundError:
                 return
-            time.sleep(_PAUSE)
+            except OSError:
+                time.sleep(_PAUSE)
+            else:
+                return
 
 
 def _sweep(parent: Path) -> None:

@@ -75,7 +75,8 @@ class Factory:
             ConfigurationError: It cannot work on this machine or with these settings.
             BackendUnavailableError: It did not work this time.
         """
-        interpreter, isolation, forwarded = self._prepare(house)
+        house.check()
+        interpreter, isolation, forwarded = self._prepare()
         folder = house.new_folder()
         try:
             places = isolation.places(folder)
@@ -108,24 +109,21 @@ class Factory:
                 ) from error
             raise BackendUnavailableError(f"A sandbox did not start: {reason}") from error
 
-    def _prepare(self, house: House) -> tuple[Interpreter, Isolation, Mapping[str, str]]:
+    def _prepare(self) -> tuple[Interpreter, Isolation, Mapping[str, str]]:
         with self._lock:
             if self._found is None:
                 interpreter = environment.inspect(self._python)
                 settings = environment.forwarded_settings(os.environ, network=self._network)
                 forwarded = {**settings, **self._env}
-                isolation = self._isolate(interpreter, forwarded, house)
+                isolation = self._isolate(interpreter, forwarded)
                 self._found = interpreter, isolation, {k: v for k, v in forwarded.items() if v}
             return self._found
 
-    def _isolate(
-        self, interpreter: Interpreter, forwarded: Mapping[str, str], house: House
-    ) -> Isolation:
+    def _isolate(self, interpreter: Interpreter, forwarded: Mapping[str, str]) -> Isolation:
         if self._confined:
             return Bubblewrap(
                 python=interpreter,
                 visible=environment.forwarded_files(forwarded),
-                etc=house.root / "etc",
                 network=self._network,
                 temporary_bytes=self._limits.temporary_bytes,
                 processes=self._limits.processes,

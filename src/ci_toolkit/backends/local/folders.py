@@ -3,12 +3,13 @@
 import logging
 import os
 import shutil
+import stat
 import subprocess
 import tempfile
 import uuid
 from pathlib import Path
 
-__all__ = ["make_root", "make_session", "remove"]
+__all__ = ["identity", "make_root", "make_session", "remove"]
 
 _log = logging.getLogger(__name__)
 
@@ -18,6 +19,15 @@ def make_root(parent: str | None) -> Path:
     if parent is not None:
         Path(parent).mkdir(parents=True, exist_ok=True)
     return Path(tempfile.mkdtemp(prefix="ci-toolkit-", dir=parent))
+
+
+def identity(folder: Path) -> tuple[int, int] | None:
+    """What tells a folder from another that has come into its place; None where there is none."""
+    try:
+        status = folder.lstat()
+    except OSError:
+        return None
+    return (status.st_dev, status.st_ino) if stat.S_ISDIR(status.st_mode) else None
 
 
 def make_session(root: Path) -> Path:
@@ -44,9 +54,15 @@ def remove(folder: Path) -> None:
 def _insist(folder: Path) -> None:
     """Removes what has no permissions, or lies too deep for a recursive function."""
     environment = {"PATH": os.defpath, "LC_ALL": "C"}
-    for command in (["chmod", "-R", "u+rwX", "--"], ["rm", "-rf", "--one-file-system", "--"]):
-        subprocess.run(  # noqa: S603 - both follow no links while they go down
-            [*command, str(folder)], env=environment, capture_output=True, check=False
-        )
-    if folder.exists():
+    try:
+        for command in (["chmod", "-R", "u+rwX", "--"], ["rm", "-rf", "--one-file-system", "--"]):
+            subprocess.run(  # noqa: S603 - both follow no links while they go down
+                [*command, str(folder)], env=environment, capture_output=True, check=False
+            )
+        left = folder.exists()
+    except OSError as error:
+        # Without a free descriptor, for example; whoever ends a sandbox can do nothing about it.
+        _log.warning("Could not remove %s: %s", folder, error)
+        return
+    if left:
         _log.warning("Could not remove %s.", folder)

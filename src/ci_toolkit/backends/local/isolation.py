@@ -3,6 +3,7 @@
 `Bubblewrap` and `Unconfined` offer the same: places as the guest sees them, a check, a start.
 """
 
+import contextlib
 import json
 import os
 import re
@@ -16,7 +17,7 @@ from typing import Protocol
 from ci_toolkit.backends.local import mounts
 from ci_toolkit.backends.local.cgroup import PidsGroup
 from ci_toolkit.backends.local.environment import Interpreter
-from ci_toolkit.backends.local.processes import Confined, Loose, Running
+from ci_toolkit.backends.local.processes import Confined, Loose, Running, end
 from ci_toolkit.backends.local.wire import Wire
 from ci_toolkit.errors import BackendUnavailableError, ConfigurationError
 
@@ -84,7 +85,6 @@ class Bubblewrap:
     Args:
         python: The environment that is visible inside.
         visible: More host files and folders that are visible, read-only.
-        etc: A host folder with the generated files of the sandbox's `/etc`.
         network: Whether the host's network is shared.
         temporary_bytes: Size of `/tmp` and of `/dev/shm`.
         processes: How many processes and threads a sandbox may have.
@@ -95,7 +95,6 @@ class Bubblewrap:
         *,
         python: Interpreter,
         visible: Sequence[str],
-        etc: Path,
         network: bool,
         temporary_bytes: int,
         processes: int,
@@ -103,11 +102,9 @@ class Bubblewrap:
         self._program = find_bubblewrap()
         self._python = python
         self._shown = mounts.visible([*python.folders, python.deno, *visible])
-        self._etc = etc
         self._network = network
         self._temporary_bytes = temporary_bytes
         self._processes = processes
-        mounts.write_etc(etc)
 
     def places(self, folder: Path) -> Places:  # noqa: ARG002 - the same in every sandbox
         """Fixed places, but never one that would hide the Python environment."""
@@ -120,11 +117,20 @@ class Bubblewrap:
     def start(self, folder: Path, settings: dict[str, object], env: Mapping[str, str]) -> Running:
         """Starts bubblewrap; puts the guest under a limit of processes before it runs."""
         places = self.places(folder)
-        arguments = [*self._arguments(folder, places), *mounts.environment(env)]
         command = [self._python.path, "-I", places.guest, json.dumps(settings)]
-        told, tell = os.pipe()
-        wait, go = os.pipe()
-        with mounts.as_file(arguments) as listed:
+        try:
+            # It may have been swept away with other old files.
+            mounts.write_etc(folder.parent / "etc")
+            arguments = [*self._arguments(folder, places), *mounts.environment(env)]
+            return self._launch(command, arguments)
+        except OSError as error:
+            raise BackendUnavailableError(f"A sandbox could not be started: {error}") from error
+
+    def _launch(self, command: Sequence[str], arguments: Sequence[str]) -> Running:
+        with contextlib.ExitStack() as ends, contextlib.ExitStack() as theirs:
+            told, tell = _pipe(ends, theirs)
+            wait, go = _pipe(theirs, ends)
+            listed = theirs.enter_context(mounts.as_file(arguments))
             numbers = ("--info-fd", tell, "--block-fd", wait, "--args", listed)
             popen = _popen(
                 [self._program, *map(str, numbers), "--", *command],
@@ -132,15 +138,24 @@ class Bubblewrap:
                 cwd="/",
                 pass_fds=(tell, wait, listed),
             )
-        for descriptor in (tell, wait):
-            os.close(descriptor)
-        with os.fdopen(told, "rb") as information, os.fdopen(go, "wb") as release:
+            theirs.close()
             wire = _wire(popen)
-            pid = self._first_process(popen, information.read(), wire)
-            group = PidsGroup.make(pid, self._processes)
-            running = Confined(popen, wire, pid, group)
-            release.write(b"g")
-        return running
+            try:
+                pid = self._first_process(_everything(told), wire)
+                first = os.pidfd_open(pid)
+            except BaseException:
+                # The first process may be gone by now, and the program about to follow it.
+                end(popen)
+                wire.close()
+                raise
+            running = Confined(popen, wire, first, PidsGroup.make(pid, self._processes))
+            try:
+                os.write(go, b"g")
+            except OSError:
+                running.kill()
+                wire.close()
+                raise
+            return running
 
     def _arguments(self, folder: Path, places: Places) -> list[str]:
         own = [
@@ -149,13 +164,15 @@ class Bubblewrap:
             *mounts.bind(Path(GUEST), places.guest, read_only=True),
         ]
         return [
-            "--unshare-all",
+            # The guest is the first process, which none of the others can signal or look into.
+            # Else bubblewrap would be, and let everybody at the pipes to the host.
+            *("--unshare-all", "--as-pid-1"),
             *(["--share-net"] if self._network else []),
             *("--unshare-user", "--uid", "1000", "--gid", "1000", "--disable-userns"),
             *("--cap-drop", "ALL", "--new-session", "--die-with-parent"),
             *("--hostname", "sandbox", "--clearenv"),
             *mounts.system(self._temporary_bytes),
-            *mounts.settings(self._etc, network=self._network),
+            *mounts.settings(folder.parent / "etc", network=self._network),
             *own,
             *(
                 word
@@ -165,15 +182,11 @@ class Bubblewrap:
             *("--chdir", places.working_directory, "--remount-ro", "/dev", "--remount-ro", "/"),
         ]
 
-    def _first_process(self, popen: "subprocess.Popen[bytes]", told: bytes, wire: Wire) -> int:
+    def _first_process(self, told: bytes, wire: Wire) -> int:
         try:
             return int(json.loads(told)["child-pid"])
         except (ValueError, KeyError, TypeError):
-            popen.kill()
-            popen.wait()
-            reason = wire.tail
-            wire.close()
-            raise ConfigurationError(f"bubblewrap failed: {reason}\n{_SWITCH_ON}") from None
+            raise ConfigurationError(f"bubblewrap failed: {wire.tail}\n{_SWITCH_ON}") from None
 
 
 class Unconfined:
@@ -198,9 +211,25 @@ class Unconfined:
         marked = {**env, "CI_SANDBOX": folder.name}
         try:
             popen = _popen(command, env=marked, cwd=str(folder / "home"), pass_fds=())
+            wire = _wire(popen)
         except OSError as error:
             raise BackendUnavailableError(f"The guest could not be started: {error}") from error
-        return Loose(popen, _wire(popen), f"CI_SANDBOX={folder.name}")
+        return Loose(popen, wire, f"CI_SANDBOX={folder.name}")
+
+
+def _pipe(read: contextlib.ExitStack, write: contextlib.ExitStack) -> tuple[int, int]:
+    """A pipe whose ends are closed with what they belong to."""
+    ends = os.pipe()
+    for end_of_pipe, owner in zip(ends, (read, write), strict=True):
+        owner.callback(os.close, end_of_pipe)
+    return ends
+
+
+def _everything(descriptor: int) -> bytes:
+    parts = []
+    while part := os.read(descriptor, 4096):
+        parts.append(part)
+    return b"".join(parts)
 
 
 def _popen(
@@ -221,10 +250,16 @@ def _popen(
 
 def _wire(popen: "subprocess.Popen[bytes]") -> Wire:
     """Takes a process's pipes over."""
-    ends = [
-        os.dup(stream.fileno()) for stream in (popen.stdin, popen.stdout, popen.stderr) if stream
-    ]
-    for stream in (popen.stdin, popen.stdout, popen.stderr):
-        if stream:
+    streams = [stream for stream in (popen.stdin, popen.stdout, popen.stderr) if stream]
+    ends: list[int] = []
+    try:
+        ends.extend(os.dup(stream.fileno()) for stream in streams)
+    except OSError:
+        end(popen)
+        for descriptor in ends:
+            os.close(descriptor)
+        raise
+    finally:
+        for stream in streams:
             stream.close()
     return Wire(write=ends[0], read=ends[1], errors=ends[2])

@@ -18,6 +18,22 @@ __all__ = [
 
 _ROOT_NAMES = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 _RUN_BYTES = 64 * 1024 * 1024
+# What tells about the whole machine, or is a handle of it; as container runtimes hide it.
+_HIDDEN_FILES = (
+    "kcore",
+    "key-users",
+    "keys",
+    "kmsg",
+    "kpagecgroup",
+    "kpagecount",
+    "kpageflags",
+    "latency_stats",
+    "sched_debug",
+    "sysrq-trigger",
+    "timer_list",
+    "timer_stats",
+)
+_HIDDEN_FOLDERS = ("acpi", "asound", "scsi")
 # Nothing here holds a secret: root may start a sandbox, and could then read root's files in it.
 _SHARED_SETTINGS = (
     "/etc/alternatives",
@@ -44,10 +60,11 @@ _ETC = {
 
 
 def write_etc(folder: Path) -> None:
-    """Writes the sandbox's own settings files."""
+    """Writes the sandbox's own settings files, where they are missing."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in _ETC.items():
-        (folder / name).write_text(content.format(home="/home/user"))
+        if not (folder / name).exists():
+            (folder / name).write_text(content.format(home="/home/user"))
 
 
 def visible(paths: Iterable[str]) -> list[str]:
@@ -84,12 +101,30 @@ def system(temporary_bytes: int) -> list[str]:
             words += ["--ro-bind", str(path), str(path)]
     return [
         *words,
-        *("--proc", "/proc", "--dev", "/dev"),
+        *_processes(),
+        *("--dev", "/dev"),
         *("--size", str(temporary_bytes), "--perms", "1777", "--tmpfs", "/tmp"),  # noqa: S108
         *("--size", str(temporary_bytes), "--perms", "1777", "--tmpfs", "/dev/shm"),  # noqa: S108
         *("--size", str(_RUN_BYTES), "--perms", "0755", "--tmpfs", "/run"),
         *("--perms", "0755", "--dir", "/var", "--symlink", "/tmp", "/var/tmp"),  # noqa: S108
     ]
+
+
+def _processes() -> list[str]:
+    """The sandbox's own `/proc`, of which nothing can be written.
+
+    To the kernel the user inside is the one who started the sandbox. Where that is root, the
+    kernel's settings of the whole machine would be root's to write, capabilities or not.
+    """
+    words = ["--proc", "/proc"]
+    for path in (f"/proc/{name}" for name in _HIDDEN_FILES):
+        if Path(path).exists():
+            # Devices are of no use in such a place, so that it cannot even be opened.
+            words += ["--ro-bind", os.devnull, path]
+    for path in (f"/proc/{name}" for name in _HIDDEN_FOLDERS):
+        if Path(path).exists():
+            words += ["--tmpfs", path, "--remount-ro", path]
+    return [*words, "--remount-ro", "/proc"]
 
 
 def settings(etc: Path, *, network: bool) -> list[str]:

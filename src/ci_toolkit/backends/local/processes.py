@@ -13,7 +13,7 @@ from typing import Protocol
 from ci_toolkit.backends.local.cgroup import PidsGroup
 from ci_toolkit.backends.local.wire import Wire
 
-__all__ = ["Confined", "Loose", "Running"]
+__all__ = ["Confined", "Loose", "Running", "end"]
 
 _PATIENCE = 10.0
 
@@ -32,7 +32,14 @@ class Running(Protocol):
 
 
 class Confined:
-    """A guest in a PID namespace of its own: when the first process ends, all do."""
+    """A guest in a PID namespace of its own: when the first process ends, all do.
+
+    Args:
+        popen: The program that made the namespace.
+        wire: The way to the guest.
+        first: A descriptor of the namespace's first process, which is the guest.
+        group: What bounds its processes.
+    """
 
     def __init__(
         self, popen: "subprocess.Popen[bytes]", wire: Wire, first: int, group: PidsGroup | None
@@ -41,18 +48,22 @@ class Confined:
         self._popen = popen
         self._group = group
         # As long as this is open the number cannot come to mean another process.
-        self._first = os.pidfd_open(first)
+        self._first = first
 
     def kill(self) -> None:
         """Ends the namespace; the kernel leaves nothing of it behind."""
         if self._first < 0:
             return
-        with contextlib.suppress(ProcessLookupError):
-            signal.pidfd_send_signal(self._first, signal.SIGKILL)
-        select.select([self._first], [], [], _PATIENCE)
-        os.close(self._first)
-        self._first = -1
-        _end(self._popen)
+        first, self._first = self._first, -1
+        with contextlib.suppress(OSError):
+            signal.pidfd_send_signal(first, signal.SIGKILL)
+        with contextlib.suppress(OSError):
+            # Not `select`, which takes no descriptor above 1023.
+            gone = select.poll()
+            gone.register(first, select.POLLIN)
+            gone.poll(_PATIENCE * 1000)
+        os.close(first)
+        end(self._popen)
         if self._group:
             self._group.remove()
 
@@ -71,7 +82,7 @@ class Loose:
         if self._ended:
             return
         self._ended = True
-        _end(self._popen)
+        end(self._popen)
         deadline = time.monotonic() + _PATIENCE
         while time.monotonic() < deadline:
             living = list(self._living())
@@ -83,7 +94,10 @@ class Loose:
             time.sleep(0.002)
 
     def _living(self) -> Iterator[int]:
-        for folder in Path("/proc").iterdir():
+        folders: list[Path] = []
+        with contextlib.suppress(OSError):
+            folders = list(Path("/proc").iterdir())
+        for folder in folders:
             if folder.name.isdecimal():
                 with contextlib.suppress(OSError):
                     # An ended process has an empty environment, so it is not found again.
@@ -91,7 +105,10 @@ class Loose:
                         yield int(folder.name)
 
 
-def _end(popen: "subprocess.Popen[bytes]") -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(popen.pid, signal.SIGKILL)
-    popen.wait()
+def end(popen: "subprocess.Popen[bytes]") -> None:
+    """Kills a program that leads a group of processes, and takes its exit status; never raises."""
+    if popen.returncode is None:
+        with contextlib.suppress(OSError):
+            os.killpg(popen.pid, signal.SIGKILL)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        popen.wait(_PATIENCE)

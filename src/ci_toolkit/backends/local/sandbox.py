@@ -25,8 +25,10 @@ PIECE = 1024 * 1024
 _FILE_SECONDS = 60.0
 _TREE_SECONDS = 600.0
 # Beyond a run's own limit: a kernel's start, the attempts to interrupt it, figures, output.
-_GRACE_SECONDS = 90.0
-_LIVE_BYTES = 4 * 1024 * 1024
+_GRACE_SECONDS = 30.0
+_LIVE_BYTES = 2 * 1024 * 1024
+# What is generated while it is read has no size beforehand; the guest gives so much of it.
+_UNSIZED_BYTES = 16 * 1024 * 1024
 
 
 class LocalSandbox:
@@ -175,21 +177,31 @@ class LocalSandbox:
             if error is not None:
                 return FileContent(path=path, error=error)
             size = answers.number(frame.header, "size")
-            more = answers.flag(frame.header, "more")
-            return FileContent(path=path, size=size, chunks=self._chunks(frame.payload, more))
+            more, piece = answers.flag(frame.header, "more"), frame.payload
+            unsized = more and len(piece) == size
+            most = max(size, _UNSIZED_BYTES) if unsized else size
+            if len(piece) > min(most, PIECE) or (more and not piece):
+                raise FrameError("a first piece that is too large, or empty")
+            return FileContent(path=path, size=size, chunks=self._chunks(piece, more, most))
 
         request: dict[str, object] = {"verb": "open", "path": path}
         return self._calls.ask(request, timeout=_FILE_SECONDS, read=opened)
 
-    def _chunks(self, piece: bytes, more: bool) -> Iterator[bytes]:  # noqa: FBT001
+    def _chunks(self, piece: bytes, more: bool, most: int) -> Iterator[bytes]:  # noqa: FBT001
+        left = most
+
         def next_piece(frame: Frame) -> tuple[bytes, bool]:
-            if len(frame.payload) > PIECE or frame.header.get("refused"):
+            size, more = len(frame.payload), answers.flag(frame.header, "more")
+            if size > min(left, PIECE) or frame.header.get("refused"):
                 raise FrameError("a piece of a file is too large or missing")
-            return frame.payload, answers.flag(frame.header, "more")
+            if more and not size:
+                raise FrameError("an empty piece of a file, and more to come")
+            return frame.payload, more
 
         if piece:
             yield piece
         while more:
+            left -= len(piece)
             piece, more = self._calls.ask({"verb": "read"}, timeout=_FILE_SECONDS, read=next_piece)
             if piece:
                 yield piece
@@ -243,8 +255,8 @@ class _Events:
     def _tell(self, frame: Frame) -> None:
         stream = answers.stream(frame.header)
         self._left -= len(frame.payload)
-        if self._on_output is None or self._left < 0:
-            raise FrameError("more live output than was agreed")
+        if self._on_output is None or self._left < 0 or not frame.payload:
+            raise FrameError("more live output than was agreed, or none")
         text = self._decoders[stream].decode(frame.payload)
         if text:
             with suppress(Exception):

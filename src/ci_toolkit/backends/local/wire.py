@@ -5,6 +5,7 @@ A frame is two lengths (header and payload, 4 bytes each, big endian), a JSON ob
 
 import contextlib
 import json
+import math
 import os
 import select
 import struct
@@ -19,6 +20,7 @@ MOST_PAYLOAD = 24 * 1024 * 1024
 _LENGTHS = struct.Struct(">II")
 _PIECE = 1024 * 1024
 _TAIL = 16 * 1024
+_PATIENCE = 5.0
 
 
 class FrameError(Exception):
@@ -98,6 +100,8 @@ class Wire:
         self._parser = FrameParser()
         self._tail = bytearray()
         self._sending = threading.Lock()
+        self._complaining = threading.Lock()
+        self._cut_going = self._cut_coming = False
         for descriptor in (write, read, errors):
             os.set_blocking(descriptor, False)
 
@@ -107,23 +111,41 @@ class Wire:
         self._take_errors()
         return self._tail.decode(errors="replace").strip()
 
+    @property
+    def broken(self) -> bool:
+        """Whether a frame was left in the middle, so that no other can follow."""
+        return self._cut_going or self._cut_coming
+
     def send(self, header: dict[str, object], payload: bytes = b"", *, deadline: float) -> None:
         """Sends one frame as a whole.
 
         Raises:
             HangUpError: The guest has gone and has not got the whole frame.
-            TimeoutError: It does not read.
+            TimeoutError: It does not read, or another frame has not got through before.
         """
-        view = memoryview(encode(header, payload))
-        with self._sending:
-            while view:
-                self._wait_to_write(deadline)
-                try:
-                    view = view[os.write(self._write, view[:_PIECE]) :]
-                except BlockingIOError:
-                    continue
-                except OSError as error:
-                    raise HangUpError(str(error)) from None
+        data = encode(header, payload)
+        if not self._sending.acquire(timeout=max(0.0, deadline - time.monotonic())):
+            raise TimeoutError
+        try:
+            self._send(memoryview(data), deadline)
+        finally:
+            self._sending.release()
+
+    def _send(self, data: memoryview, deadline: float) -> None:
+        if self._cut_going:
+            raise HangUpError("a frame was cut off")
+        left = data
+        while left:
+            self._wait_to_write(deadline)
+            # An exception, such as the user's interrupt, may come between any two steps.
+            self._cut_going = True
+            try:
+                left = left[os.write(self._write, left[:_PIECE]) :]
+            except BlockingIOError:
+                self._cut_going = len(left) < len(data)
+            except OSError as error:
+                raise HangUpError(str(error)) from None
+        self._cut_going = False
 
     def receive(self, *, deadline: float) -> Frame:
         """The next frame.
@@ -133,19 +155,34 @@ class Wire:
             TimeoutError: Nothing came in time.
             FrameError: What came is no frame.
         """
-        while (frame := self._parser.next()) is None:
+        if self._cut_coming:
+            raise HangUpError("a frame was cut off")
+        while True:
+            if time.monotonic() >= deadline:
+                # However much keeps coming.
+                raise TimeoutError
+            if (frame := self._parser.next()) is not None:
+                return frame
             ready = self._poll(self._read, select.POLLIN, deadline)
             if self._errors in ready:
                 self._take_errors()
             if self._read in ready:
+                self._cut_coming = True
                 self._parser.feed(self._take())
-        return frame
+                self._cut_coming = False
 
     def close(self) -> None:
-        """Closes all ends; nothing may be under way."""
-        for descriptor in {self._write, self._read, self._errors} - {-1}:
-            os.close(descriptor)
-        self._write = self._read = self._errors = -1
+        """Closes all ends; nothing may be received any more."""
+        # What another thread is sending gives way at the latest when its deadline has come.
+        sent = self._sending.acquire(timeout=_PATIENCE)
+        with self._complaining:
+            ends = {self._write, self._read, self._errors} - {-1}
+            self._write = self._read = self._errors = -1
+            for descriptor in ends:
+                with contextlib.suppress(OSError):
+                    os.close(descriptor)
+        if sent:
+            self._sending.release()
 
     def _take(self) -> bytes:
         try:
@@ -171,13 +208,14 @@ class Wire:
         poll.register(descriptor, events)
         if self._errors >= 0 and events == select.POLLIN:
             poll.register(self._errors, select.POLLIN)
-        ready = poll.poll(max(0.0, deadline - time.monotonic()) * 1000)
+        left = deadline - time.monotonic()
+        ready = poll.poll(math.ceil(left * 1000)) if left > 0 else []
         if not ready:
             raise TimeoutError
         return {number for number, _ in ready}
 
     def _take_errors(self) -> None:
-        with contextlib.suppress(OSError):
+        with self._complaining, contextlib.suppress(OSError):
             data = os.read(self._errors, 64 * 1024) if self._errors >= 0 else b""
             self._tail = (self._tail + data)[-_TAIL:]
             if not data and self._errors >= 0:

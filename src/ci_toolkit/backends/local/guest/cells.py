@@ -7,88 +7,88 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
-from tree_sitter import Language, Node, Parser
-from tree_sitter_typescript import language_tsx, language_typescript
+from declarations import Names
+from syntax import Edit, Node, apply, parse, text_of, walk
 
-__all__ = ["rewrite"]
-
-PARSERS = [Parser(Language(language())) for language in (language_typescript, language_tsx)]
-
-FUNCTIONS = frozenset(
-    {
-        "arrow_function",
-        "class_body",
-        "function_declaration",
-        "function_expression",
-        "generator_function",
-        "generator_function_declaration",
-        "method_definition",
-    }
-)
+__all__ = ["Names", "rewrite"]
 
 POSTFIX = frozenset(
     {"call_expression", "member_expression", "non_null_expression", "subscript_expression"}
 )
 
+# Calls that give no promise.
+QUICK = re.compile(rb"(console|process|super)\b|require\b|__ci_")
 USING = re.compile(rb"(await\s+)?using\s+[\w$]+\s*=")
 
 
-@dataclass(frozen=True)
-class Edit:
-    """A stretch of bytes to put something around, or to replace."""
+def rewrite(code: str, cell: str, names: Names) -> str:
+    """Makes a cell do here what its text means in Node.js; lines stay what they were.
 
-    start: int
-    end: int
-    before: str = ""
-    after: str = ""
-    replacement: str = ""
-
-
-def rewrite(code: str, cell: str) -> str:
-    """Makes what a cell awaits interruptible and its last value visible; lines stay what they were.
-
-    `await X` at the top level becomes `await __ci_await(X, place)`, `for await (a of X)` gets
-    `__ci_iterate(X, place)`, where the place is `cell:line:column`; awaits inside functions and
-    classes belong to those. A last statement that is an expression `X` becomes `__ci_show((X))`.
-    Imports become declarations with `await import`. `import.meta`, which no cell has, becomes
-    `__ci_meta`. An object literal alone becomes an expression instead of a block.
+    What it awaits becomes interruptible: `await X` at the top level becomes
+    `await __ci_await(X, place)`, and `for await (a of X)` gets `__ci_iterate(X, place)`, where the
+    place is `cell:line:column`; awaits inside functions and classes belong to those. Its last value
+    is shown: a last statement that is an expression `X` becomes `__ci_show((X))`, a `return X` of
+    the top level ends the cell with it. Promises of its statements that nobody awaits are awaited
+    at its end, by `__ci_end`. What is thrown and is not a new error goes through
+    `__ci_throw`, so that it can be told. Imports become declarations with `await import`, and
+    `import.meta`, which no cell has, becomes `__ci_meta`. An object literal alone becomes an
+    expression instead of a block. Names can be declared again.
 
     Args:
         code: Source text.
         cell: The name of the cell.
+        names: What earlier cells have declared.
 
     Returns:
-        The new text; the old one where it cannot be parsed.
+        The new text, which calls `__ci_begin` first.
     """
     for text in [f"({code}\n)", code] if code.lstrip().startswith("{") else [code]:
-        if (root := _parse(text)) is not None:
-            return _apply(text, [*_last_value(root), *_edits(root, cell)])
-    return code
+        if (root := parse(text)) is not None:
+            before, changes = names.rewrite(root)
+            shown, after = _values(root, cell)
+            edits = [*changes, *shown, *names.refusals(root), *_edits(root, cell, names)]
+            return _begin(cell, before) + apply(text, edits) + after
+    return _begin(cell) + code
 
 
-def _parse(code: str) -> Node | None:
-    roots = (parser.parse(code.encode()).root_node for parser in PARSERS)
-    return next((root for root in roots if not root.has_error), None)
+def _begin(cell: str, more: str = "") -> str:
+    """Gives what runs before a cell, in a form that the prelude can take away again."""
+    return f'/*ci{{*/__ci_begin("{cell}");{more}/*}}ci*/'
 
 
-def _edits(root: Node, cell: str) -> Iterator[Edit]:
+def _edits(root: Node, cell: str, names: Names) -> Iterator[Edit]:
     """Finds what to change, an outer node before those inside it."""
-    pending = [(root, True)]
-    while pending:
-        node, top = pending.pop()
-        top = top and node.type not in FUNCTIONS
-        pending += [(child, top) for child in node.children]
+    for node, top in walk(root):
         if node.type == "meta_property" and node.text == b"import.meta":
             yield Edit(node.start_byte, node.end_byte, replacement="__ci_meta")
-        elif node.type == "import_statement" and (text := _import(node, cell)) is not None:
+        elif node.type == "import_statement" and (text := _import(node, cell, names)) is not None:
             lines = "\n" * (node.text or b"").count(b"\n")
             yield Edit(node.start_byte, node.end_byte, replacement=text + lines)
+        elif node.type == "throw_statement":
+            yield from _thrown(node, cell)
+        elif top and node.type == "return_statement":
+            yield from _returned(node)
         elif top and (waited := _waited(node)) is not None:
             guard, operand, end = waited
             place = f", {_place(operand, cell)})"
             yield Edit(operand.start_byte, end, before=f"{guard}(", after=place)
+
+
+def _thrown(node: Node, cell: str) -> Iterator[Edit]:
+    value = next((child for child in node.named_children if child.type != "comment"), None)
+    if value is not None and value.type != "new_expression":
+        place = f"), {_place(node, cell)})"
+        yield Edit(value.start_byte, value.end_byte, before="__ci_throw((", after=place)
+
+
+def _returned(node: Node) -> Iterator[Edit]:
+    keyword = node.children[0]
+    value = next((child for child in node.named_children if child.type != "comment"), None)
+    text = "throw __ci_return()" if value is None else "throw __ci_return("
+    yield Edit(keyword.start_byte, keyword.end_byte, replacement=text)
+    if value is not None:
+        yield Edit(value.start_byte, value.end_byte, after=")")
 
 
 def _waited(node: Node) -> tuple[str, Node, int] | None:
@@ -114,7 +114,7 @@ def _place(node: Node, cell: str) -> str:
     return f'"{cell}:{node.start_point[0] + 1}:{node.start_point[1] + 1}"'
 
 
-def _import(node: Node, cell: str) -> str | None:
+def _import(node: Node, cell: str, known: Names) -> str | None:
     """Gives the declaration that does what an import does; None for `import a = require("b")`."""
     source = node.child_by_field_name("source")
     if source is None:
@@ -122,19 +122,20 @@ def _import(node: Node, cell: str) -> str | None:
     if any(child.type in ("type", "typeof") for child in node.children):
         return ";"
     options = "".join(
-        f", {{ with: {_text(each)} }}"
+        f", {{ with: {text_of(each)} }}"
         for child in node.named_children
         if child.type == "import_attribute"
         for each in child.named_children
     )
-    module = f"await __ci_await(import({_text(source)}{options}), {_place(node, cell)})"
+    module = f"await __ci_await(import({text_of(source)}{options}), {_place(node, cell)})"
     names, namespace = _names(node)
+    keyword = known.keyword([*(name.rpartition(": ")[2] for name in names), namespace])
     if namespace:
-        module, rest = namespace, f"const {namespace} = {module}; "
+        module, rest = namespace, f"{keyword} {namespace} = {module}; "
     else:
         rest = ""
     if names:
-        return f"{rest}const {{ {', '.join(names)} }} = {module};"
+        return f"{rest}{keyword} {{ {', '.join(names)} }} = {module};"
     return rest or f"void {module};"
 
 
@@ -144,41 +145,56 @@ def _names(node: Node) -> tuple[list[str], str]:
     for clause in node.named_children:
         for part in clause.named_children if clause.type == "import_clause" else ():
             if part.type == "identifier":
-                names.append(f"default: {_text(part)}")
+                names.append(f"default: {text_of(part)}")
             elif part.type == "namespace_import":
-                namespace = _text(part.named_children[-1])
+                namespace = text_of(part.named_children[-1])
             for each in part.named_children if part.type == "named_imports" else ():
                 name, alias = each.child_by_field_name("name"), each.child_by_field_name("alias")
                 if name is not None and each.children[0].type not in ("type", "typeof"):
-                    names.append(f"{_text(name)}: {_text(alias or name)}")
+                    names.append(f"{text_of(name)}: {text_of(alias or name)}")
     return names, namespace
 
 
-def _text(node: Node) -> str:
-    return (node.text or b"").decode()
+def _values(root: Node, cell: str) -> tuple[list[Edit], str]:
+    """Finds the statements whose values matter; gives also what is to run after the cell.
 
-
-def _last_value(root: Node) -> Iterator[Edit]:
+    A call whose promise nobody awaits, like `main()`, has to end before the cell does, as in a
+    program. Cells without one stay free of `await`: they are interrupted more quickly.
+    """
     statements = [child for child in root.named_children if child.type != "comment"]
-    if not statements or statements[-1].type != "expression_statement":
-        return
-    value = next(child for child in statements[-1].named_children if child.type != "comment")
+    last = _value(statements[-1]) if statements else None
+    values = [_value(node) for node, top in walk(root) if top]
+    calls = [value for value in values if value and _may_promise(value)]
+    if not calls and b"exitCode" not in (root.text or b""):
+        if last is None:
+            return [], ""
+        return [Edit(last.start_byte, last.end_byte, before="__ci_show((", after="))")], ""
+    edits = [
+        Edit(
+            call.start_byte, call.end_byte, before="__ci_float((", after=f"), {_place(call, cell)})"
+        )
+        for call in calls
+        if call != last
+    ]
+    if last is None:
+        return edits, "\n;await __ci_end()"
+    after = f"), {_place(last, cell)})"
+    return [
+        *edits,
+        Edit(last.start_byte, last.end_byte, before="await __ci_end((", after=after),
+    ], ""
+
+
+def _value(statement: Node) -> Node | None:
+    """Gives the expression that a statement is."""
+    if statement.type != "expression_statement":
+        return None
+    value = next(child for child in statement.named_children if child.type != "comment")
     # The parser takes a namespace and `using a = b` for expressions.
-    if value.type != "internal_module" and not USING.match(value.text or b""):
-        yield Edit(value.start_byte, value.end_byte, before="__ci_show((", after="))")
+    if value.type == "internal_module" or USING.match(value.text or b""):
+        return None
+    return value
 
 
-def _apply(code: str, edits: list[Edit]) -> str:
-    source = code.encode()
-    # Where several edits meet, the inner one closes first and the outer one opens first.
-    cuts = [(edit.end, edit.end, edit.after) for edit in reversed(edits) if edit.after]
-    for edit in edits:
-        if edit.replacement:
-            cuts.append((edit.start, edit.end, edit.replacement))
-        else:
-            cuts.append((edit.start, edit.start, edit.before))
-    pieces, at = [], 0
-    for start, end, text in sorted(cuts, key=lambda cut: cut[0]):
-        pieces += [source[at:start], text.encode()]
-        at = end
-    return b"".join([*pieces, source[at:]]).decode()
+def _may_promise(value: Node) -> bool:
+    return value.type == "call_expression" and not QUICK.match(value.text or b"")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import processes
 from kernels import Pipes, Ran
+from output import reason_of
 
 if TYPE_CHECKING:
     from output import Output
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 _LONGEST_ARGUMENT = 100_000
 _QUIET_SECONDS = 0.1
 _DRAIN_SECONDS = 1.0
+# Milliseconds; poll takes no more.
+_LONGEST_WAIT = 2**31 - 1
 
 
 class Commands:
@@ -42,15 +45,21 @@ class Commands:
         mark = str(self._number)
         pipes = Pipes()
         pipes.attach(output)
-        with _script(command) as (arguments, pass_fds):
-            process = processes.start(
-                [self._shell, *arguments],
-                env={**self._env, "CI_COMMAND": mark},
-                cwd=self._working_directory,
-                stdout=pipes.stdout_fd,
-                stderr=pipes.stderr_fd,
-                pass_fds=pass_fds,
-            )
+        try:
+            with _script(command) as (arguments, pass_fds):
+                process = processes.start(
+                    [self._shell, *arguments],
+                    env={**self._env, "CI_COMMAND": mark},
+                    cwd=self._working_directory,
+                    stdout=pipes.stdout_fd,
+                    stderr=pipes.stderr_fd,
+                    pass_fds=pass_fds,
+                )
+        except OSError as error:
+            pipes.started()
+            pipes.close()
+            output.write("stderr", self._not_started(error).encode(errors="replace"))
+            return Ran(exit_code=126)
         pipes.started()
         ended = self._wait(process.pid, timeout)
         if ended == "completed":
@@ -75,12 +84,29 @@ class Commands:
     def _wait(self, pid: int, timeout: float) -> str:
         pidfd = os.pidfd_open(pid)
         try:
-            ready, _, _ = select.select([pidfd, self._interrupted], [], [], timeout)
+            # Unlike select, it takes descriptors of any number.
+            poll = select.poll()
+            poll.register(pidfd, select.POLLIN)
+            poll.register(self._interrupted, select.POLLIN)
+            ready = [number for number, _ in poll.poll(min(timeout * 1000, _LONGEST_WAIT))]
         finally:
             os.close(pidfd)
         if pidfd in ready:
             return "completed"
         return "interrupted" if ready else "timed_out"
+
+    def _not_started(self, error: OSError) -> str:
+        """Why there is no shell, and what may help where it is for want of its directory."""
+        place = self._working_directory
+        text = f"The command could not be started: {reason_of(error)}.\n"
+        if os.access(place, os.X_OK):
+            return text
+        exists = os.path.isdir(place)
+        remedy = f"os.chmod({place!r}, 0o755)" if exists else f"os.makedirs({place!r})"
+        return (
+            f"{text}Commands start in {place}, which cannot be entered. Python code can mend that"
+            f" with {remedy}.\n"
+        )
 
     def _let_go(self, pipes: Pipes) -> None:
         """Goes on reading for processes in the background, which a closed pipe would end."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import queue
@@ -14,10 +15,11 @@ from typing import TYPE_CHECKING, Any
 import watch
 from commands import Commands
 from files import Files, Refused
-from output import Output, Spill
+from kernels import Ran
+from output import Output, Printed, Spill, reason_of
 
 if TYPE_CHECKING:
-    from kernels import Kernel, Ran
+    from kernels import Kernel
     from python import PythonKernel
     from wire import Wire
 
@@ -77,7 +79,9 @@ class Guest:
 
     def _work(self) -> None:
         if self._settings["warm"]:
-            self._python.warm_up()
+            with contextlib.suppress(Exception):
+                # The first run meets the same obstacle, and tells of it.
+                self._python.warm_up()
         while True:
             request, payload = self._requests.get()
             answer, data = self._answer(request, payload)
@@ -90,6 +94,9 @@ class Guest:
             return {"refused": refused.kind, "reason": refused.reason}, b""
         except Exception as error:  # noqa: BLE001 - the host has to get an answer
             traceback.print_exc()
+            if request["verb"] in {"code", "command"}:
+                # The host knows no refusal of a run: it would give up the whole sandbox.
+                return _answer_of(_failed(error), time.time(), 0.0, Printed(b"", _words(error)))
             return {"refused": "failed", "reason": type(error).__name__}, b""
 
     def _code(self, request: dict[str, Any], payload: bytes) -> tuple[dict[str, Any], bytes]:
@@ -126,6 +133,11 @@ class Guest:
         self._wire.send({"id": number, "event": "started"})
         try:
             ran = run(output)
+        except Exception as error:  # noqa: BLE001 - a failed run, and not the end of everything
+            traceback.print_exc()
+            output.write("stderr", _words(error))
+            ran = _failed(error)
+            ran.state_kept = isinstance(runner, Commands) or _lives(runner.pid)
         finally:
             with self._lock:
                 self._running = None
@@ -133,18 +145,7 @@ class Guest:
         for media_type, name, image in ran.images:
             header = {"id": number, "event": "image", "media_type": media_type, "name": name}
             self._wire.send(header, image)
-        answer = {
-            "exit_code": ran.exit_code,
-            "ended": ran.ended,
-            "state_kept": ran.state_kept,
-            "restarted": ran.restarted,
-            "started": started,
-            "duration": time.monotonic() - begun,
-            "stdout": len(printed.stdout),
-            "output_file": printed.file,
-            "output_bytes": printed.total,
-        }
-        return answer, printed.stdout + printed.stderr
+        return _answer_of(ran, started, time.monotonic() - begun, printed)
 
     def _output(self, request: dict[str, Any]) -> Output:
         number = request["id"]
@@ -197,6 +198,39 @@ class Guest:
         )
         entries = listing.pop("entries")
         return listing, json.dumps(entries).encode()
+
+
+def _answer_of(
+    ran: Ran, started: float, duration: float, printed: Printed
+) -> tuple[dict[str, Any], bytes]:
+    answer = {
+        "exit_code": ran.exit_code,
+        "ended": ran.ended,
+        "state_kept": ran.state_kept,
+        "restarted": ran.restarted,
+        "started": started,
+        "duration": duration,
+        "stdout": len(printed.stdout),
+        "output_file": printed.file,
+        "output_bytes": printed.total,
+    }
+    return answer, printed.stdout + printed.stderr
+
+
+def _failed(error: Exception) -> Ran:
+    """A run that could not be done; 126 is what shells answer for what cannot be started."""
+    return Ran(exit_code=126 if isinstance(error, OSError) else 1)
+
+
+def _words(error: Exception) -> bytes:
+    return f"The run could not be done: {reason_of(error)}.\n".encode(errors="replace")
+
+
+def _lives(pid: int) -> bool:
+    """Whether a process is there, and not only its exit code."""
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/stat", "rb") as file:
+        return file.read().rpartition(b")")[2].split()[0] != b"Z"
+    return False
 
 
 def _directory_of(pid: int) -> str:

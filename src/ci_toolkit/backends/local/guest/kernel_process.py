@@ -28,28 +28,37 @@ class KernelProcess:
     """One ipykernel process with its pipes and sockets."""
 
     def __init__(self, python: str, base: str, env: dict[str, str], cwd: str) -> None:
-        self.pipes = Pipes()
         # By way of a descriptor that both sides know by one number, no path is too long for a
         # socket.
         self._folder = os.open(os.path.dirname(base), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         sockets = f"/proc/self/fd/{self._folder}/{os.path.basename(base)}"
         self._settings = _settings(sockets)
         self._connection: Connection | None = None
-        with open(base + ".json", "w", encoding="utf-8") as file:
-            json.dump(self._settings, file)
-        read, self._stop = os.pipe2(os.O_CLOEXEC)
         self._mark = f"CI_KERNEL={os.path.basename(base)}"
         name, _, value = self._mark.partition("=")
         script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "startup.py")
-        self._process = processes.start(
-            [python, script, base + ".json", str(read)],
-            env={**env, name: value},
-            cwd=cwd,
-            stdout=self.pipes.stdout_fd,
-            stderr=self.pipes.stderr_fd,
-            pass_fds=[read, self._folder],
-        )
-        os.close(read)
+        read, self._stop = os.pipe2(os.O_CLOEXEC)
+        self.pipes = Pipes()
+        try:
+            # Anew, and nothing else: the user's programs may have put a pipe there.
+            with open(base + ".json", "x", encoding="utf-8") as file:
+                json.dump(self._settings, file)
+            self._process = processes.start(
+                [python, script, base + ".json", str(read)],
+                env={**env, name: value},
+                cwd=cwd,
+                stdout=self.pipes.stdout_fd,
+                stderr=self.pipes.stderr_fd,
+                pass_fds=[read, self._folder],
+            )
+        except BaseException:
+            self.pipes.started()
+            self.pipes.close()
+            for descriptor in (self._stop, self._folder):
+                os.close(descriptor)
+            raise
+        finally:
+            os.close(read)
         self.pipes.started()
         self.pid = self._process.pid
         self.pidfd = os.pidfd_open(self.pid)
@@ -57,7 +66,9 @@ class KernelProcess:
     @property
     def ended(self) -> bool:
         """Whether the process is gone."""
-        return bool(select.select([self.pidfd], [], [], 0)[0])
+        poll = select.poll()
+        poll.register(self.pidfd, select.POLLIN)
+        return bool(poll.poll(0))
 
     @property
     def connection(self) -> Connection:

@@ -7,7 +7,9 @@ of it works in bounded memory, however much is printed.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
+import re
 import threading
 import time
 from collections import deque
@@ -17,6 +19,9 @@ from dataclasses import dataclass
 _LIVE_EVERY = 0.05
 _LIVE_BYTES = 1024 * 1024
 _SPILLS_KEPT = 20
+# What the host accepts: no more than nine digits.
+_SPILL_NAME = re.compile(r"output-([0-9]{1,9})\.txt")
+_MOST_SPILLS = 10**9
 
 Live = Callable[[str, bytes], None]
 
@@ -77,31 +82,37 @@ class Spill:
     """The file that holds the whole output; made only when memory does not."""
 
     def __init__(self, working_directory: str, cap: int) -> None:
-        self._folder = os.path.join(working_directory, ".ci")
+        self._path = os.path.join(working_directory, ".ci")
         self._left = cap
-        self._descriptor = -1
+        self._folder = self._descriptor = -1
         self.name = ""
 
     def open(self) -> None:
         """Makes the file; where that is impossible, nothing is spilled."""
         with contextlib.suppress(OSError):
-            os.makedirs(self._folder, exist_ok=True)
-            number = self._make_room()
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(self._path)
+            # The user's programs may have put anything there: a link is not followed, and no
+            # pipe is waited for.
+            flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+            self._folder = os.open(self._path, flags)
+            name = f"output-{self._make_room()}.txt"
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-            name = f"output-{number}.txt"
-            self._descriptor = os.open(os.path.join(self._folder, name), flags, 0o644)
+            self._descriptor = os.open(name, flags, 0o644, dir_fd=self._folder)
             self.name = f".ci/{name}"
 
     def _make_room(self) -> int:
         """Removes the oldest files of earlier calls; gives the next number."""
-        numbers = sorted(
-            int(name[7:-4])
-            for name in os.listdir(self._folder)
-            if name.startswith("output-") and name.endswith(".txt") and name[7:-4].isdecimal()
-        )
-        for number in numbers[: 1 - _SPILLS_KEPT]:
-            os.unlink(os.path.join(self._folder, f"output-{number}.txt"))
-        return numbers[-1] + 1 if numbers else 1
+        matches = filter(None, map(_SPILL_NAME.fullmatch, os.listdir(self._folder)))
+        earlier = sorted((int(match[1]), match[0]) for match in matches)
+        for _, name in earlier[: 1 - _SPILLS_KEPT]:
+            with contextlib.suppress(OSError):
+                os.unlink(name, dir_fd=self._folder)
+        following = earlier[-1][0] + 1 if earlier else 1
+        if following < _MOST_SPILLS:
+            return following
+        taken = {number for number, _ in earlier}
+        return next(number for number in itertools.count(1) if number not in taken)
 
     def write(self, data: bytes) -> None:
         """Appends as much as the cap and the disk allow."""
@@ -112,13 +123,17 @@ class Spill:
             while view and self._descriptor >= 0:
                 view = view[os.write(self._descriptor, view) :]
         except OSError:
+            # Part of an output would be taken for the whole, and may be what fills the disk.
+            with contextlib.suppress(OSError):
+                os.unlink(os.path.basename(self.name), dir_fd=self._folder)
+            self.name = ""
             self.close()
 
     def close(self) -> None:
         """Ends the file."""
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
+        for descriptor in {self._descriptor, self._folder} - {-1}:
+            os.close(descriptor)
+        self._descriptor = self._folder = -1
 
 
 class Output:
@@ -196,6 +211,13 @@ class Output:
         if self._live:
             for stream, text in joined:
                 self._live(stream, bytes(text))
+
+
+def reason_of(error: Exception) -> str:
+    """What went wrong, in words for somebody who does not know this program."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+    return f"{type(error).__name__}: {error}"
 
 
 def _whole_end(data: bytes) -> bytes:

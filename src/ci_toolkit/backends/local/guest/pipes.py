@@ -8,6 +8,7 @@ import os
 import select
 import threading
 import time
+from collections.abc import Iterable
 
 from output import Output
 
@@ -71,7 +72,9 @@ class Pipes:
         deadline = time.monotonic() + timeout
         self.drain(timeout)
         while self._streams and time.monotonic() < deadline:
-            if not select.select(list(self._streams), [], [], quiet)[0]:
+            with self._lock:
+                poll = _poll_of(self._streams)
+            if not poll.poll(quiet * 1000):
                 return
             self.drain(timeout)
 
@@ -110,13 +113,18 @@ class Pipes:
             output = self._output
             pause = output.tick() if output else None
             with self._lock:
-                poll = select.poll()
-                for fd in (*self._streams, self._wake):
-                    poll.register(fd, select.POLLIN)
+                poll = _poll_of((*self._streams, self._wake))
             poll.poll(None if pause is None else pause * 1000)
             with self._lock:
                 for fd in tuple(self._streams):
                     self._take(fd)
+
+
+def _poll_of(descriptors: Iterable[int]) -> select.poll:
+    poll = select.poll()
+    for fd in descriptors:
+        poll.register(fd, select.POLLIN)
+    return poll
 
 
 def _pipe() -> tuple[int, int]:

@@ -86,6 +86,39 @@ function prelude({ cells, stop, directory }) {
     if (value !== undefined) out(`${util.inspect(value, { colors: false })}\n`);
   };
 
+  // What a child process inherits are pipes of the kernel's own, whose other ends send messages of
+  // which some are lost and all come late. They are made to be the pipes of this process.
+  const redirect = () => {
+    const { spawnSync } = process.getBuiltinModule("node:child_process");
+    const { dup3 } = Deno.dlopen("libc.so.6", {
+      dup3: { parameters: ["i32", "i32", "i32"], result: "i32" },
+    }).symbols;
+    const CLOEXEC = 0o2000000;
+    const link = (fd) => {
+      try {
+        return fs.readlinkSync(`/proc/self/fd/${fd}`);
+      } catch {
+        return "";
+      }
+    };
+    const writable = (fd) => /^flags:\s+\d*1$/m.test(readFileSync(`/proc/self/fdinfo/${fd}`, "utf8"));
+    for (const [fd, other] of [[1, 2], [2, 1]]) {
+      const stdio = ["ignore", "pipe", "pipe"];
+      stdio[fd] = "inherit";
+      const script = `pipe=$(readlink /proc/$$/fd/${fd}); echo "$pipe" >&${other}`;
+      const pipe = spawnSync("/bin/sh", ["-c", script], { stdio }).output[other].toString().trim();
+      if (!pipe.startsWith("pipe:") || pipe === link(fd)) continue;
+      for (const each of fs.readdirSync("/proc/self/fd")) {
+        if (link(each) === pipe && writable(each)) dup3(fd, Number(each), CLOEXEC);
+      }
+    }
+  };
+  try {
+    redirect();
+  } catch {
+    // No libc of that name: what children print without being asked for it stays unseen.
+  }
+
   // ---- What CommonJS code expects to find.
 
   const filename = `${directory}/cell.js`;
@@ -98,6 +131,8 @@ function prelude({ cells, stop, directory }) {
     __filename: filename,
     __ci_meta: { url: pathToFileURL(filename).href, filename, dirname: directory, main: true },
   });
+
+  define(require, { main: module });
 
   // ---- Stopping: every `await` of a cell's top level goes through `__ci_await`.
 
@@ -126,7 +161,10 @@ function prelude({ cells, stop, directory }) {
     else if (++unanswered % 4 === 0) __ci_gc();
   };
   // An interrupt can take the timers of its time with it: every cell begins with a new one.
-  const begin = () => {
+  let begun = "";
+  const begin = (name) => {
+    begun = name;
+    floating = [];
     clearInterval(ticking);
     ticking = setInterval(tick, PERIOD);
   };
@@ -145,6 +183,12 @@ function prelude({ cells, stop, directory }) {
     }
     return error;
   };
+  // The kernel keeps only the words of what is thrown.
+  let thrown = [];
+  const noted = (value, place) => {
+    thrown = [value, place];
+    return value;
+  };
   const guard = (value, place) => {
     look();
     if (value === null || (typeof value !== "object" && typeof value !== "function")) return value;
@@ -157,7 +201,7 @@ function prelude({ cells, stop, directory }) {
         },
         (error) => {
           waiting.delete(reject);
-          reject(placed(error, place));
+          reject(noted(placed(error, place), place));
         },
       );
     });
@@ -183,6 +227,43 @@ function prelude({ cells, stop, directory }) {
     process.exitCode = undefined;
     release(reason);
     throw reason;
+  };
+  // An exit code that was set, but not left with, is the cell's.
+  const exitCode = () => {
+    const code = Number(process.exitCode ?? 0) & 255;
+    process.exitCode = undefined;
+    return code;
+  };
+  const leave = (...values) => {
+    values.forEach(show);
+    throw new Exit(String(exitCode()));
+  };
+  let floating = [];
+  const float = (value, place) => {
+    if (value instanceof Promise) {
+      value.catch(() => {});
+      floating.push([value, place]);
+    }
+    return value;
+  };
+  // What a last call like `server.listen()` gives is for going on with, and long.
+  const { EventEmitter } = process.getBuiltinModule("node:events");
+  const isRunning = (value) =>
+    value instanceof EventEmitter || /^(Timeout|Immediate)$/.test(value?.constructor?.name);
+  // A program ends when all that it has begun is done.
+  const end = async (...last) => {
+    let value = last[0];
+    try {
+      if (value instanceof Promise) float(...last);
+      for (const each of floating) value = await guard(...each);
+      if (!(last[0] instanceof Promise)) value = last[0];
+    } finally {
+      floating = [];
+    }
+    value = show(isRunning(value) ? undefined : value);
+    const code = exitCode();
+    if (code !== 0) throw new Exit(String(code));
+    return value;
   };
   define(process, { exit });
   define(Deno, { exit });
@@ -210,6 +291,8 @@ function prelude({ cells, stop, directory }) {
     });
   };
 
+  const OURS =
+    /\/\*ci\{\*\/.*?\/\*\}ci\*\/|(?:await )?__ci_end\(\(|__ci_(?:show\(|throw\(|float\(|await|iterate|constant)?\(|__ci_function_|\)?, "cell-\d+:\d+:\d+"\)/g;
   const maps = new Map();
   const mapOf = (name) => {
     if (!maps.has(name)) {
@@ -218,7 +301,8 @@ function prelude({ cells, stop, directory }) {
       const options = { mode: "transform", sourceMap: true };
       const printed = stripTypeScriptTypes(`//# sourceURL=${name}\n${text}`, options);
       const map = JSON.parse(atob(printed.slice(printed.lastIndexOf("base64,") + 7)));
-      maps.set(name, { lines: text.split("\n"), mappings: decode(map.mappings) });
+      const code = printed.slice(0, printed.lastIndexOf("//# sourceMappingURL"));
+      maps.set(name, { code, lines: text.split("\n"), mappings: decode(map.mappings) });
     }
     return maps.get(name);
   };
@@ -229,7 +313,7 @@ function prelude({ cells, stop, directory }) {
       const earlier = mappings.slice(0, line).findLast((each) => each.length > 0);
       const found = segments.findLast((each) => each.column < column) ?? segments[0] ?? earlier.at(-1);
       const before = lines[found.line - 1].slice(0, found.source);
-      const own = before.replaceAll(/__ci_begin\(\);|__ci_(show\()?\w*\(|, "cell-\d+:\d+:\d+"\)/g, "");
+      const own = before.replaceAll("throw __ci_return(", "return ").replaceAll(OURS, "");
       return `${name}:${found.line}:${own.length + 1}`;
     } catch {
       return name;
@@ -266,28 +350,54 @@ function prelude({ cells, stop, directory }) {
     report(event.reason);
   });
 
+  // V8 does not say where it stumbled over a cell, but where it stumbles over a module.
+  const stumbled = async (name) => {
+    const code = mapOf(name).code.replace(/^.*/, "throw 0;");
+    const url = `data:text/javascript,${encodeURIComponent(code)}`;
+    const error = await import(url).catch((reason) => reason);
+    const found = error instanceof SyntaxError && /^([^]*?) at data:[^]*:(\d+):(\d+)$/.exec(error.message);
+    if (!found) return false;
+    err(`SyntaxError: ${found[1]}\n    at ${place(name, Number(found[2]), Number(found[3]))}\n`);
+    return true;
+  };
+  // Deno refuses a cell that it cannot parse without saying why.
+  const explain = (name) => {
+    try {
+      const text = readFileSync(`${cells}/${name}`, "utf8").replace(/^\/\*ci\{.*?\}ci\*\//, "");
+      stripTypeScriptTypes(text, { mode: "transform" });
+      err("Error: an import of this code could not be loaded\n");
+    } catch (error) {
+      err(`${error.message.replace("file:///stripTypeScriptTypes.ts", name)}\n`);
+    }
+  };
+  // The kernel tells of an uncaught error by its words alone; its causes and fields are with the
+  // error that has the same stack.
+  const tell = async (name, words, stack) => {
+    if (stack === null) return explain(name);
+    if (begun !== name && (await stumbled(name))) return;
+    const error = recent.find((each) => each.stack === stack);
+    if (error) report(error);
+    else if (thrown.length > 0 && !(thrown[0] instanceof Error)) {
+      err(`Uncaught ${util.inspect(thrown[0], { colors: false })}\n    at ${thrown[1]}\n`);
+    } else err(`Uncaught ${stack || words}\n`);
+  };
+
   define(globalThis, {
     __ci_begin: begin,
     __ci_await: guard,
     __ci_iterate: iterate,
     __ci_show: show,
-    // The kernel tells of an uncaught error by its words alone; its causes and fields are with the
-    // error that has the same stack.
-    __ci_report: (words, stack) => {
-      const error = recent.find((each) => each.stack === stack);
-      recent = [];
-      if (error) report(error);
-      else err(`Uncaught ${stack || words}\n`);
+    __ci_float: float,
+    __ci_end: end,
+    __ci_return: leave,
+    __ci_throw: noted,
+    __ci_named: (value, name) => Object.defineProperty(value, "name", { value: name, configurable: true }),
+    __ci_constant: () => {
+      throw new TypeError("Assignment to constant variable.");
     },
-    // Deno refuses a cell that it cannot parse without saying why.
-    __ci_explain: (name) => {
-      try {
-        const text = readFileSync(`${cells}/${name}`, "utf8").replace("__ci_begin();", "");
-        stripTypeScriptTypes(text, { mode: "transform" });
-        err("Error: an import of this code could not be loaded\n");
-      } catch (error) {
-        err(`${error.message.replace("file:///stripTypeScriptTypes.ts", name)}\n`);
-      }
+    __ci_report: async (name, words, stack) => {
+      await tell(name, words, stack);
+      [thrown, recent] = [[], []];
     },
   });
 }

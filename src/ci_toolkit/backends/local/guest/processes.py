@@ -35,15 +35,16 @@ def start(
     cwd: str,
     stdout: int,
     stderr: int,
+    stdin: int = subprocess.DEVNULL,
     pass_fds: Sequence[int] = (),
 ) -> subprocess.Popen[bytes]:
-    """Starts a process in a session of its own, with nothing on its standard input."""
+    """Starts a process in a session of its own."""
     with _lock:
         process = subprocess.Popen(  # noqa: S603 - this is what a sandbox is for
             arguments,
             env=env,
             cwd=cwd,
-            stdin=subprocess.DEVNULL,
+            stdin=stdin,
             stdout=stdout,
             stderr=stderr,
             pass_fds=pass_fds,

@@ -6,12 +6,16 @@ import base64
 import contextlib
 import os
 import select
+import shutil
 import signal
 import time
+import traceback
 from typing import TYPE_CHECKING, Any
 
+import overlay
 from kernel_process import KernelProcess, milliseconds, poller_of
 from kernels import Kernel, Ran
+from output import reason_of
 
 if TYPE_CHECKING:
     from output import Output
@@ -42,8 +46,16 @@ class PythonKernel(Kernel):
         self._working_directory = working_directory
         self._interrupted = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._process: KernelProcess | None = None
-        self._starts = 0
+        self._starts = self._failures = 0
         self._lost = False
+        # What lies there by now is what the process cannot start without.
+        self._environment = os.path.dirname(os.path.dirname(python))
+        self._needed = [
+            os.path.join(folder, name)
+            for folder, _, names in os.walk(self._environment)
+            for name in names
+            if not name.startswith("pip")
+        ]
 
     @property
     def pid(self) -> int:
@@ -55,8 +67,28 @@ class PythonKernel(Kernel):
         """Starts the process without waiting for it."""
         if self._process is None:
             self._starts += 1
-            base = os.path.join(self._state_dir, f"python-{self._starts}")
+            if self._starts > 1:
+                self._remake()
+            # Nobody can have put anything in the way of a name that nobody can guess.
+            name = f"python-{self._starts}-{os.urandom(4).hex()}"
+            base = os.path.join(self._state_dir, name)
             self._process = KernelProcess(self._python, base, self._env, self._working_directory)
+
+    def _remake(self) -> None:
+        """Puts back what a new process needs, where the user's programs have removed it."""
+        for folder in (self._state_dir, self._working_directory):
+            os.makedirs(folder, exist_ok=True)
+            if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+                os.chmod(folder, 0o700)
+        # What was installed into it can keep Python from starting, too.
+        if self._failures > 1 or not all(map(os.path.exists, self._needed)):
+            # Whatever lies there can be moved, even what cannot be removed.
+            aside = f"{self._environment}-{os.urandom(4).hex()}"
+            with contextlib.suppress(FileNotFoundError):
+                os.rename(self._environment, aside)
+            shutil.rmtree(aside, ignore_errors=True)
+            overlay.make(self._state_dir)
+            self._failures = 0
 
     def warm_up(self) -> None:
         """Waits until the process is ready for a first run."""
@@ -67,25 +99,42 @@ class PythonKernel(Kernel):
         """Runs one cell."""
         if self._process is not None and self._process.ended:
             self._give_up()
-        self.prepare()
+        try:
+            self.prepare()
+        except OSError as error:
+            text = f"Python could not be started: {reason_of(error)}.\n"
+            output.write("stderr", text.encode(errors="replace"))
+            return Ran(exit_code=1, ended="died", state_kept=False)
         assert self._process is not None  # noqa: S101 - for the type checker
         process = self._process
         process.pipes.attach(output)
         restarted, self._lost = self._lost, False
-        if process.ready():
-            ran = _Cell(process, code, timeout, self._interrupted).run()
-        else:
+        try:
+            ran = self._run(process, code, timeout, output)
+        except Exception as error:  # noqa: BLE001 - what the process does now, nobody knows
+            traceback.print_exc()
+            text = f"Python had to be ended: {reason_of(error)}.\n"
+            output.write("stderr", text.encode(errors="replace"))
             ran = Ran(exit_code=1, ended="died", state_kept=False)
-            output.write("stderr", b"The Python process did not start.\n")
         if not ran.state_kept:
             process.kill()
         process.pipes.drain(_DRAIN_SECONDS)
         process.pipes.detach()
         if not ran.state_kept:
             self._give_up()
-            self.prepare()
+            with contextlib.suppress(OSError):
+                # The next run tries again, and tells of it.
+                self.prepare()
         ran.restarted = restarted
         return ran
+
+    def _run(self, process: KernelProcess, code: str, timeout: float, output: Output) -> Ran:
+        if process.ready():
+            self._failures = 0
+            return _Cell(process, code, timeout, self._interrupted).run()
+        self._failures += process.ended
+        output.write("stderr", b"The Python process did not start.\n")
+        return Ran(exit_code=1, ended="died", state_kept=False)
 
     def rearm(self) -> None:
         """Forgets interrupts that came too late for the run before."""
@@ -169,9 +218,12 @@ class _Cell:
 
     def _receive(self) -> None:
         while message := self._connection.receive("iopub"):
+            # What tasks of earlier runs still show belongs to their runs.
+            if message.parent != self._id:
+                continue
             if message.kind == "display_data":
                 self._keep_images(message.content)
-            elif message.parent == self._id and message.kind == "status":
+            elif message.kind == "status":
                 self._idle = message.content.get("execution_state") == "idle"
         while message := self._connection.receive("shell"):
             if message.parent == self._id and message.kind == "execute_reply":

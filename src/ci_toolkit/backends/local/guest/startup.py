@@ -8,11 +8,16 @@ only pictures travel as Jupyter messages.
 from __future__ import annotations
 
 import base64
+import builtins
 import contextlib
 import os
 import sys
+import threading
+import traceback
 import warnings
+import weakref
 from collections.abc import Iterable
+from contextvars import ContextVar
 from typing import Any
 
 _HERE = os.path.dirname(os.path.abspath(__file__))
@@ -37,6 +42,9 @@ del sys.path[0]
 _IMAGES = 16
 _IMAGE_BYTES = 20_000_000
 _IMAGE_TYPES = ("image/png", "image/jpeg")
+_run: ContextVar[int] = ContextVar("run")
+_callable, _vars, _setattr = callable, vars, setattr
+_BUILTINS = {name: value for name, value in vars(builtins).items() if callable(value)}
 
 
 class Publisher(ZMQDisplayPublisher):
@@ -46,6 +54,10 @@ class Publisher(ZMQDisplayPublisher):
         """Begins to count anew."""
         self._images_left = _IMAGES
         self._bytes_left = _IMAGE_BYTES
+        self._run = getattr(self, "_run", 0) + 1
+        _run.set(self._run)
+        self._older = weakref.WeakSet(threading.enumerate())
+        self._older.discard(threading.current_thread())
 
     def publish(self, data: dict[str, Any], *_args: Any, **_options: Any) -> None:
         """Shows one object in the formats that it has."""
@@ -60,13 +72,23 @@ class Publisher(ZMQDisplayPublisher):
                 self.publish_image(media_type, image)
 
     def publish_image(self, media_type: str, image: bytes) -> None:
-        """Sends a picture, unless the run has shown too many."""
+        """Sends a picture, unless the run has shown too many or it is an earlier run's."""
+        if not self._of_this_run():
+            return
         if self._images_left < 1 or len(image) > self._bytes_left:
             print("[a picture was left out: too many in one run]", file=sys.stderr)  # noqa: T201
             return
         self._images_left -= 1
         self._bytes_left -= len(image)
         super().publish({media_type: image})
+
+    def _of_this_run(self) -> bool:
+        # Tasks carry the run that began them, as do threads that work for one. Of other threads
+        # no more is known than when they were started.
+        run = _run.get(None)
+        if run is None:
+            return threading.current_thread() not in self._older
+        return run == self._run
 
     def clear_output(self, wait: bool = False) -> None:  # noqa: FBT001, FBT002
         """Leaves what has been printed where it is."""
@@ -167,10 +189,25 @@ class Kernel(IPythonKernel):
         shell.exit_code = None
         shell.display_pub.start_run()
         stopping.start_run()
-        streams.repair()
-        reply: dict[str, Any] = await super().do_execute(*args, **options)
+        _mend()
+        try:
+            reply: dict[str, Any] = await super().do_execute(*args, **options)
+        except Exception:  # noqa: BLE001 - without a reply the run would last until its limit
+            _mend()
+            traceback.print_exc()
+            return {"status": "ok", "execution_count": shell.execution_count, "exit_code": 1}
+        finally:
+            _mend()
         code = int(reply["status"] == "error") if shell.exit_code is None else shell.exit_code
         return {"status": "ok", "execution_count": reply["execution_count"], "exit_code": code}
+
+
+def _mend() -> None:
+    """Undoes what a run has broken for all that follow; what it has only changed, stays."""
+    for name, value in _BUILTINS.items():
+        if not _callable(_vars(builtins).get(name)):
+            _setattr(builtins, name, value)
+    streams.repair()
 
 
 def _exit_code(left: BaseException) -> int:
