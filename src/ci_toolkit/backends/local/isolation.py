@@ -132,14 +132,13 @@ class Bubblewrap:
             wait, go = _pipe(theirs, ends)
             listed = theirs.enter_context(mounts.as_file(arguments))
             numbers = ("--info-fd", tell, "--block-fd", wait, "--args", listed)
-            popen = _popen(
+            popen, wire = _popen(
                 [self._program, *map(str, numbers), "--", *command],
                 env={},
                 cwd="/",
                 pass_fds=(tell, wait, listed),
             )
             theirs.close()
-            wire = _wire(popen)
             try:
                 pid = self._first_process(_everything(told), wire)
                 first = os.pidfd_open(pid)
@@ -210,8 +209,7 @@ class Unconfined:
         command = [self._python.path, "-I", GUEST, json.dumps(settings)]
         marked = {**env, "CI_SANDBOX": folder.name}
         try:
-            popen = _popen(command, env=marked, cwd=str(folder / "home"), pass_fds=())
-            wire = _wire(popen)
+            popen, wire = _popen(command, env=marked, cwd=str(folder / "home"), pass_fds=())
         except OSError as error:
             raise BackendUnavailableError(f"The guest could not be started: {error}") from error
         return Loose(popen, wire, f"CI_SANDBOX={folder.name}")
@@ -234,32 +232,24 @@ def _everything(descriptor: int) -> bytes:
 
 def _popen(
     command: list[str], *, env: Mapping[str, str], cwd: str, pass_fds: Sequence[int]
-) -> "subprocess.Popen[bytes]":
-    return subprocess.Popen(  # noqa: S603 - this is what a sandbox is for
-        command,
-        env=env,
-        cwd=cwd,
-        pass_fds=pass_fds,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-        bufsize=0,
-    )
+) -> tuple["subprocess.Popen[bytes]", Wire]:
+    """Starts a process, and gives the wire to its standard streams.
 
-
-def _wire(popen: "subprocess.Popen[bytes]") -> Wire:
-    """Takes a process's pipes over."""
-    streams = [stream for stream in (popen.stdin, popen.stdout, popen.stderr) if stream]
-    ends: list[int] = []
-    try:
-        ends.extend(os.dup(stream.fileno()) for stream in streams)
-    except OSError:
-        end(popen)
-        for descriptor in ends:
-            os.close(descriptor)
-        raise
-    finally:
-        for stream in streams:
-            stream.close()
-    return Wire(write=ends[0], read=ends[1], errors=ends[2])
+    The pipes are made here, since `Popen` loses those that it has made when the next one fails.
+    """
+    with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
+        stdin, write = _pipe(theirs, ours)
+        read, stdout = _pipe(ours, theirs)
+        errors, stderr = _pipe(ours, theirs)
+        popen = subprocess.Popen(  # noqa: S603 - this is what a sandbox is for
+            command,
+            env=env,
+            cwd=cwd,
+            pass_fds=pass_fds,
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
+            start_new_session=True,
+        )
+        ours.pop_all()
+    return popen, Wire(write=write, read=read, errors=errors)
