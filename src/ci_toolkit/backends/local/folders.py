@@ -57,7 +57,12 @@ def _insist(folder: Path) -> None:
     try:
         for command in (["chmod", "-R", "u+rwX", "--"], ["rm", "-rf", "--one-file-system", "--"]):
             subprocess.run(  # noqa: S603 - both follow no links while they go down
-                [*command, str(folder)], env=environment, capture_output=True, check=False
+                [*command, str(folder)],
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                check=False,
             )
         left = folder.exists()
     except OSError as error:
