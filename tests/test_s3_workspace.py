@@ -731,9 +731,19 @@ def test_a_link_that_cannot_be_made_is_a_workspace_error(inside: Any) -> None:
         workspace.presigned_put("a", sha256="abc")
     with pytest.raises(WorkspaceError, match="is no key"):
         workspace.presigned_get("../a")
-    old = SESSION.client("s3", "us-east-1", aws_access_key_id="i", aws_secret_access_key="s")
+    keys = {"aws_access_key_id": "i", "aws_secret_access_key": "s"}
+    old = SESSION.client("s3", "us-east-1", config=Config(signature_version="s3"), **keys)
     with pytest.raises(WorkspaceError, match="signature_version='s3v4'"):
         S3Workspace(BUCKET, client=old).presigned_get("a")
+
+
+def test_a_client_as_boto3_makes_it_signs_our_links_anew_and_its_own_as_before() -> None:
+    client = SESSION.client("s3", "us-east-1", aws_access_key_id="i", aws_secret_access_key="s")
+    workspace = S3Workspace(BUCKET, client=client)
+
+    assert "X-Amz-Signature=" in workspace.presigned_get("a").url
+    theirs = client.generate_presigned_url("get_object", Params={"Bucket": BUCKET, "Key": "a"})
+    assert "X-Amz-Signature=" not in theirs
 
 
 SEND = """

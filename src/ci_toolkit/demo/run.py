@@ -15,7 +15,7 @@ from rich.tree import Tree
 from strands import Agent
 
 from ci_toolkit.demo.script import QUESTION, turns
-from ci_toolkit.demo.view import View
+from ci_toolkit.demo.view import View, plain
 from ci_toolkit.errors import ConfigurationError
 from ci_toolkit.interpreter import CodeInterpreter
 from ci_toolkit.langchain import CodeInterpreterToolkit
@@ -151,7 +151,7 @@ def _summary(interpreter: CodeInterpreter, folder: Path, scopes: list[Scope]) ->
     for scope in scopes:
         branch = tree.add(escape(f"{scope.folder}/code-interpreter/"))
         for stored in interpreter.files(scope, "code-interpreter/"):
-            branch.add(escape(f"{stored.key.rpartition('/')[2]!r}  {stored.size:,} bytes"))
+            branch.add(escape(f"{plain(stored.key.rpartition('/')[2])}  {stored.size:,} bytes"))
     return tree
 
 

@@ -12,7 +12,7 @@ from rich.syntax import Syntax
 from rich.table import Table
 from rich.text import Text
 
-__all__ = ["View"]
+__all__ = ["View", "plain"]
 
 _RESULT_LINES = 14
 
@@ -63,7 +63,7 @@ class View:
         code = arguments.get("code")
         rest = {key: value for key, value in arguments.items() if key != "code"}
         shown = ", ".join(f"{key}={_short(value)}" for key, value in rest.items())
-        body = Syntax(_plain(str(code)), "python", word_wrap=True) if code else Text(shown or "()")
+        body = Syntax(plain(str(code)), "python", word_wrap=True) if code else Text(shown or "()")
         subtitle = escape(shown) if code and shown else None
         self._console.print(
             Panel(body, title=f"[cyan]{tool}", title_align="left", subtitle=subtitle)
@@ -71,7 +71,7 @@ class View:
 
     def output(self, text: str) -> None:
         """A piece of live output."""
-        self._line += _plain(text)
+        self._line += plain(text)
         *lines, self._line = self._line.split("\n")
         for line in lines:
             self._shown.append(line)
@@ -80,7 +80,7 @@ class View:
     def result(self, text: str, *, is_error: bool, pictures: int) -> None:
         """A tool call has its answer."""
         self.failed = self.failed or is_error
-        lines = self._unseen(_plain(text).splitlines())
+        lines = self._unseen(plain(text).splitlines())
         if len(lines) > _RESULT_LINES:
             lines = [*lines[:_RESULT_LINES], f"... {len(lines) - _RESULT_LINES} lines more"]
         if pictures:
@@ -101,11 +101,11 @@ class View:
     def conclusion(self, text: str) -> None:
         """The agent's last words."""
         self._console.print(
-            Panel(Text(_plain(text)), title="agent", title_align="left", style="bold")
+            Panel(Text(plain(text)), title="agent", title_align="left", style="bold")
         )
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Text that cannot command the terminal."""
     return "".join(char if char.isprintable() or char in "\n\t" else "\ufffd" for char in text)
 
