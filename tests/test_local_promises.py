@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import psutil
@@ -313,3 +314,21 @@ def test_a_workspace_that_cannot_be_written_fails_the_push_and_the_file_stays(
     again = interpreter.call("ci_push_to_workspace", {"paths": ["a.txt"]}, scope=scope)
     assert not again.is_error
     interpreter.close(scope)
+
+
+def test_an_interrupt_at_the_very_beginning_of_a_run_costs_no_variables(
+    backend: LocalBackend,
+) -> None:
+    """Each of many runs is interrupted at once, wherever in its beginning that hits it."""
+    sandbox = backend.start(name="test")
+    sandbox.execute_code("import time\nkept = 42", timeout=60)
+
+    for _ in range(15):
+        with ThreadPoolExecutor(1) as pool:
+            run = pool.submit(sandbox.execute_code, "time.sleep(50)", timeout=60)
+            while not run.done():
+                sandbox.interrupt()
+                wait([run], timeout=0.2)
+        assert run.result().state_kept
+        assert sandbox.execute_code("print(kept)", timeout=60).stdout == "42\n"
+    sandbox.close()

@@ -731,7 +731,7 @@ def test_a_link_that_cannot_be_made_is_a_workspace_error(inside: Any) -> None:
         workspace.presigned_put("a", sha256="abc")
     with pytest.raises(WorkspaceError, match="is no key"):
         workspace.presigned_get("../a")
-    keys = {"aws_access_key_id": "i", "aws_secret_access_key": "s"}
+    keys: dict[str, Any] = {"aws_access_key_id": "i", "aws_secret_access_key": "s"}
     old = SESSION.client("s3", "us-east-1", config=Config(signature_version="s3"), **keys)
     with pytest.raises(WorkspaceError, match="signature_version='s3v4'"):
         S3Workspace(BUCKET, client=old).presigned_get("a")

@@ -11,6 +11,7 @@ import base64
 import builtins
 import contextlib
 import os
+import signal
 import sys
 import threading
 import traceback
@@ -183,23 +184,43 @@ class Kernel(IPythonKernel):
         """Stands for `getpass.getpass`, likewise."""
         return self.raw_input(prompt)
 
+    def pre_handler_hook(self) -> None:
+        """Leaves SIGINT ignored: it must stop the user's code and never what is around it."""
+
+    def post_handler_hook(self) -> None:
+        """Leaves SIGINT ignored, likewise."""
+
     async def do_execute(self, *args: Any, **options: Any) -> dict[str, Any]:
-        """Runs one cell."""
+        """Runs one cell; only here does SIGINT stop anything."""
+        code = 1
+        try:
+            try:
+                code = await self._execute(*args, **options)
+            finally:
+                signal.signal(signal.SIGINT, signal.SIG_IGN)
+        except KeyboardInterrupt:
+            # It came while IPython was at work for the user, and not in the user's own code.
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            sys.stderr.write("KeyboardInterrupt: stopped\n")
+        finally:
+            _mend()
+        count = self.shell.execution_count
+        return {"status": "ok", "execution_count": count, "exit_code": code}
+
+    async def _execute(self, *args: Any, **options: Any) -> int:
         shell = self.shell
         shell.exit_code = None
         shell.display_pub.start_run()
         stopping.start_run()
         _mend()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
             reply: dict[str, Any] = await super().do_execute(*args, **options)
         except Exception:  # noqa: BLE001 - without a reply the run would last until its limit
             _mend()
             traceback.print_exc()
-            return {"status": "ok", "execution_count": shell.execution_count, "exit_code": 1}
-        finally:
-            _mend()
-        code = int(reply["status"] == "error") if shell.exit_code is None else shell.exit_code
-        return {"status": "ok", "execution_count": reply["execution_count"], "exit_code": code}
+            return 1
+        return int(reply["status"] == "error") if shell.exit_code is None else shell.exit_code
 
 
 def _mend() -> None:
