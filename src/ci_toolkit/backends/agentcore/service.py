@@ -174,6 +174,8 @@ class Service:
         raise AssertionError("unreachable")  # pragma: no cover - the last attempt raises
 
     def _invoke(self, request: dict[str, Any]) -> Answer:
+        # Whatever is raised while code may be running has to be judged: what the table does not
+        # know counts as "may have run". boto3 lets errors of urllib3 through here, too.
         try:
             answer = self._client(_CALL_SECONDS).invoke_code_interpreter(**request)
         except Exception as error:
