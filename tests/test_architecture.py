@@ -66,7 +66,6 @@ PLAN: dict[str, set[str]] = {
     "langchain": {"bridge", "doors", "interpreter", *FOUNDATIONS},
     "strands": {"bridge", "doors", "interpreter", "schemas", *FOUNDATIONS},
     "emulator": {"backends.base", "doors", *FOUNDATIONS},
-    "cli_emulate": {"backends.base", "backends.local", "backends.memory", "emulator", "errors"},
     "testing": {"backends.memory", "doors", "emulator", *SEAMS, *FOUNDATIONS},
     "demo": {
         "backends.agentcore",
@@ -79,7 +78,16 @@ PLAN: dict[str, set[str]] = {
         "workspaces",
         *FOUNDATIONS,
     },
-    "cli": {"backends.local", "cli_emulate", "demo", "interpreter", "workspaces", *FOUNDATIONS},
+    "cli": {
+        "backends.base",
+        "backends.local",
+        "backends.memory",
+        "demo",
+        "emulator",
+        "interpreter",
+        "workspaces",
+        *FOUNDATIONS,
+    },
 }
 """A room, and the rooms that it may open on; a package stands for all files below it."""
 
@@ -99,7 +107,7 @@ LIBRARIES: dict[str, set[str]] = {
     "rich": {"cli", "demo"},
     "starlette": {"emulator"},
     "uvicorn": {"emulator"},
-    "typer": {"cli", "cli_emulate"},
+    "typer": {"cli"},
     "statsmodels": {"demo"},
     "boto3": {"backends.agentcore", "demo", "workspaces.s3"},
     "botocore": {"backends.agentcore", "emulator", "workspaces.s3"},

@@ -8,9 +8,11 @@ cancelled task into an interrupted run.
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextvars import copy_context
 from threading import Event, Lock, Thread
+from typing import TypeVar
 
 from ci_toolkit.cancellation import Cancellation
 from ci_toolkit.errors import (
@@ -28,6 +30,7 @@ __all__ = ["Bridge"]
 
 logger = logging.getLogger(__name__)
 
+_Value = TypeVar("_Value")
 _POLL_SECONDS = 0.1
 _REPEAT_SECONDS = 0.2
 _PATIENCE_SECONDS = 5.0
@@ -90,12 +93,9 @@ class Bridge:
             on_output: Receives live output, in a copy of the caller's context, from any thread.
             stop: When set, the run is interrupted as well, and the outcome says so.
         """
-        cancellation = Cancellation()
         report = _in_this_context(on_output)
 
-        def work() -> Outcome:
-            if stop is not None and stop.is_set():
-                cancellation.cancel()
+        def work(cancellation: Cancellation) -> Outcome:
             return self._interpreter.call(
                 name,
                 arguments,
@@ -105,7 +105,34 @@ class Bridge:
                 prefix=self._prefix,
             )
 
-        call = self._threads().submit(copy_context().run, work)
+        try:
+            return await self.run(work, stop=stop)
+        except (CancelledCallError, OutcomeUnknownError) as error:
+            return self.refuse(name, error)
+
+    async def run(
+        self, work: Callable[[Cancellation], _Value], *, stop: Event | None = None
+    ) -> _Value:
+        """Does blocking work with an interpreter in a thread of the bridge's own.
+
+        Cancelling the task throws the switch that `work` is given, as `acall` says.
+
+        Args:
+            work: What to do; hands its switch on to the interpreter.
+            stop: When set, the switch is thrown as well.
+
+        Raises:
+            CancelledCallError: `stop` was set before the work began.
+            OutcomeUnknownError: `stop` was set, and the work did not end.
+        """
+        cancellation = Cancellation()
+
+        def begin() -> _Value:
+            if stop is not None and stop.is_set():
+                cancellation.cancel()
+            return work(cancellation)
+
+        call = self._threads().submit(copy_context().run, begin)
         ended = asyncio.wrap_future(call)
         try:
             while not ended.done() and not (stop is not None and stop.is_set()):
@@ -116,11 +143,10 @@ class Bridge:
         if not ended.done():
             await _interrupt(call, ended, cancellation)
         if call.cancelled():
-            error = CancelledCallError("The call was cancelled before it began; nothing was run.")
-            return self.refuse(name, error)
+            raise CancelledCallError("The call was cancelled before it began; nothing was run.")
         if not call.done():
             said = "The call was cancelled, but did not end; what it ran may still be running."
-            return self.refuse(name, OutcomeUnknownError(said))
+            raise OutcomeUnknownError(said)
         return call.result()
 
     def refuse(self, name: str, error: ToolError | ConfigurationError) -> Outcome:
@@ -143,7 +169,7 @@ class Bridge:
 
 
 async def _interrupt(
-    call: Future[Outcome], ended: asyncio.Future[Outcome], cancellation: Cancellation
+    call: Future[_Value], ended: asyncio.Future[_Value], cancellation: Cancellation
 ) -> None:
     """Ends a call, and waits for its end as long as that makes sense.
 
@@ -166,7 +192,7 @@ async def _interrupt(
         raise cancelled
 
 
-def _interrupt_until_ended(call: Future[Outcome], cancellation: Cancellation) -> None:
+def _interrupt_until_ended(call: Future[_Value], cancellation: Cancellation) -> None:
     """Interrupts again and again, since one call may run several things."""
     deadline = time.monotonic() + _PATIENCE_SECONDS
     while not call.done() and time.monotonic() < deadline:

@@ -1,11 +1,11 @@
 """The hall of the house: `CodeInterpreter.call` carries every call through all its rooms."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from types import TracebackType
-from typing import BinaryIO, Final, Self
+from typing import BinaryIO, Final, Self, TypeVar
 from uuid import uuid4
 
 from ci_toolkit.backends.base import Backend, Sandbox
@@ -27,6 +27,7 @@ __all__ = ["CodeInterpreter"]
 
 logger = logging.getLogger(__name__)
 
+_Value = TypeVar("_Value")
 _TOOLS: Final = {tool.name: tool for tool in (*TOOLS, *WORKSPACE_TOOLS)}
 
 
@@ -91,6 +92,32 @@ class CodeInterpreter:
         except Exception as error:  # noqa: BLE001 - as above: what is rendered came from a sandbox
             told = Answer(error=_told_of_a_defect(error, scope))
             return render(name, told, self.limits, prefix=prefix)
+
+    def with_sandbox(
+        self,
+        work: Callable[[Sandbox], _Value],
+        *,
+        scope: Scope,
+        cancellation: Cancellation | None = None,
+    ) -> tuple[_Value, tuple[str, ...]]:
+        """Does the host's own work in a conversation's sandbox, in turn with the model's calls.
+
+        The sandbox is started where there is none, with uploads and saved files in it. Work whose
+        sandbox turns out to be gone before anything of it ran is done once more in a new one.
+
+        Args:
+            work: Given the sandbox, which it must not keep.
+            scope: Whose conversation it is.
+            cancellation: Thrown from another thread to end the work.
+
+        Returns:
+            What `work` returned, and what has to be told first, such as the loss of a sandbox.
+
+        Raises:
+            ToolError: As `work` raises it, or the work was cancelled before it began.
+            BackendError, WorkspaceError: No sandbox could be made ready, or it failed in the work.
+        """
+        return self._sessions.get(scope).run(work, cancellation or Cancellation())
 
     def upload(self, name: str, data: bytes | BinaryIO, *, scope: Scope) -> StoredFile:
         """Keeps a user's file; it is in the sandbox's working directory from the next call on.

@@ -25,6 +25,7 @@ _KILL_AFTER = 3.0
 _DRAIN_SECONDS = 0.5
 _IMAGE_TYPES = {"image/png": "png", "image/jpeg": "jpg"}
 _IMAGES = 16
+_STARTS = 3
 
 
 class PythonKernel(Kernel):
@@ -63,8 +64,8 @@ class PythonKernel(Kernel):
         process = self._process
         return process.pid if process else 0
 
-    def prepare(self) -> None:
-        """Starts the process without waiting for it."""
+    def prepare(self) -> KernelProcess:
+        """Starts the process, where there is none, without waiting for it."""
         if self._process is None:
             self._starts += 1
             if self._starts > 1:
@@ -73,6 +74,7 @@ class PythonKernel(Kernel):
             name = f"python-{self._starts}-{os.urandom(4).hex()}"
             base = os.path.join(self._state_dir, name)
             self._process = KernelProcess(self._python, base, self._env, self._working_directory)
+        return self._process
 
     def _remake(self) -> None:
         """Puts back what a new process needs, where the user's programs have removed it."""
@@ -97,16 +99,12 @@ class PythonKernel(Kernel):
 
     def run(self, code: str, *, language: str, timeout: float, output: Output) -> Ran:  # noqa: ARG002
         """Runs one cell."""
-        if self._process is not None and self._process.ended:
-            self._give_up()
         try:
-            self.prepare()
+            process = self._begin()
         except OSError as error:
             text = f"Python could not be started: {reason_of(error)}.\n"
             output.write("stderr", text.encode(errors="replace"))
             return Ran(exit_code=1, ended="died", state_kept=False)
-        assert self._process is not None  # noqa: S101 - for the type checker
-        process = self._process
         process.pipes.attach(output)
         restarted, self._lost = self._lost, False
         try:
@@ -128,11 +126,24 @@ class PythonKernel(Kernel):
         ran.restarted = restarted
         return ran
 
+    def _begin(self) -> KernelProcess:
+        """The process; one that ended before it was ready has run nothing, and is made anew.
+
+        It was started ahead of its first run, and what it needs may have been broken meanwhile.
+        """
+        for _ in range(_STARTS):
+            if self._process is not None and self._process.ended:
+                self._give_up()
+            process = self.prepare()
+            if process.ready() or not process.ended:
+                break
+            self._failures += 1
+        return process
+
     def _run(self, process: KernelProcess, code: str, timeout: float, output: Output) -> Ran:
         if process.ready():
             self._failures = 0
             return _Cell(process, code, timeout, self._interrupted).run()
-        self._failures += process.ended
         output.write("stderr", b"The Python process did not start.\n")
         return Ran(exit_code=1, ended="died", state_kept=False)
 

@@ -1,31 +1,14 @@
-"""The command line, `ci-toolkit`: a thin shell over the library, which takes plain values.
+"""The command `ci-toolkit demo`: two agents analyse real data in a sandbox."""
 
-A user's mistake ends in one line on standard error and exit code 2, never in a traceback.
-"""
-
-import logging
 import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
-from ci_toolkit.errors import CodeInterpreterError
+import typer
+from rich.console import Console
 
-try:
-    import typer
-    from rich.console import Console
-
-    from ci_toolkit.cli_emulate import emulate as emulate_command
-except ImportError as error:
-    sys.exit(f"ci-toolkit: {error}. The command line needs: pip install 'ci-toolkit[cli]'")
-
-__all__ = ["app", "main"]
-
-app = typer.Typer(
-    help="A code interpreter for LangChain and Strands agents.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-)
+__all__ = ["demo"]
 
 
 class Isolation(StrEnum):
@@ -50,12 +33,6 @@ class Backends(StrEnum):
     AGENTCORE = "agentcore"
 
 
-@app.callback()
-def _root() -> None:
-    """A code interpreter for LangChain and Strands agents."""
-
-
-@app.command()
 def demo(
     *,
     file: Annotated[
@@ -93,16 +70,3 @@ def demo(
         sys.exit(f"ci-toolkit: {error}. The demo needs: {needs}")
     if not well:
         raise typer.Exit(code=1)
-
-
-app.command("emulate")(emulate_command)
-
-
-def main() -> None:
-    """Entry point of the `ci-toolkit` script."""
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
-    try:
-        app()
-    except CodeInterpreterError as error:
-        sys.stderr.write(f"ci-toolkit: {error}\n")
-        sys.exit(2)
