@@ -72,7 +72,8 @@ def carry_variables(old: Sandbox, new: Sandbox) -> CarriedVariables:
         if not loaded.missing or loaded.missing in without:
             break
         without.append(loaded.missing)
-    new.remove_files([_FOLDER])
+    for sandbox in (old, new):
+        sandbox.remove_files([_FOLDER])
     return CarriedVariables(there=tuple(sorted(set(loaded.variables))), left=loaded.left)
 
 
