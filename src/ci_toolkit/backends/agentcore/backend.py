@@ -122,6 +122,7 @@ class AgentCoreBackend:
     def close(self) -> None:
         """Stops every session that this object started; see `Backend.close`."""
         self._started.end()
+        self._service.disconnect()
 
     def _sandbox(self, calls: Calls, started: Started) -> Sandbox:
         return AgentCoreSandbox(calls, expires_at=started.expires_at, owner=self)

@@ -194,7 +194,8 @@ class Calls:
             return self._gone(failed, may_have_run=True)
         if verdict.kind == "invalid":
             return InvalidArgumentsError(f"The service refused the call; nothing was run: {failed}")
-        _log.warning("A call of %s failed: %s", self.session_id, failed)
+        # As text: whoever keeps log records must not keep the connection in its frames.
+        _log.warning("A call of %s failed: %s", self.session_id, str(failed))
         return error_of(verdict, failed.error, doing, invoking=True)
 
     def _gone(self, failed: ServiceError, *, may_have_run: bool) -> SandboxLostError:
