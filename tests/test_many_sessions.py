@@ -223,6 +223,20 @@ def test_what_was_told_to_be_saved_is_saved_whatever_goes_wrong() -> None:
     assert sessions * calls // 2 < saved
 
 
+def test_a_call_in_the_steady_state_is_one_request_to_the_service() -> None:
+    emulator = AgentCoreEmulator(InMemoryBackend(run_python=True))
+    with emulator as url:
+        service = AgentCoreBackend(boto_session=KEYS, endpoint_url=url)
+        with CodeInterpreter(service) as interpreter:
+            run(interpreter, SCOPE, "x = 0")
+            before = len(emulator.requests)
+            said = [run(interpreter, SCOPE, "x += 1; print(x)").text for _ in range(5)]
+            asked = [request.tool for request in emulator.requests[before:]]
+
+    assert said == ["1", "2", "3", "4", "5"]
+    assert asked == ["executeCode"] * 5
+
+
 def test_64_sessions_start_side_by_side_through_one_bridge() -> None:
     everybody = threading.Barrier(64, timeout=60)
 
