@@ -358,8 +358,9 @@ class Tenancy:
         began, self._began = self._began, self._place.clock()
         moved = False
         try:
-            variables = carry_variables(old, new)
+            # The directory where the variables' process is has to be there before it.
             files = carry_files(old, new, most=self._place.limits.carry_bytes)
+            variables = carry_variables(old, new)
             moved = self._claim(new, over=old.id)
         except CodeInterpreterError as error:
             logger.warning("Nothing was carried over in %s: %s", self.scope, error)
