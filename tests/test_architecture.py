@@ -63,7 +63,7 @@ PLAN: dict[str, set[str]] = {
     },
     "": {"interpreter", *FOUNDATIONS},
     "doors": {"tools", *FOUNDATIONS},
-    "skill": {"backends.base", "doors", "schemas", *FOUNDATIONS},
+    "skill": {"backends.base", "doors", "libraries", "schemas", *FOUNDATIONS},
     "bridge": {"interpreter", "rendering", *FOUNDATIONS},
     "langchain": {"bridge", "doors", "interpreter", *FOUNDATIONS},
     "strands": {"bridge", "doors", "interpreter", "schemas", *FOUNDATIONS},
