@@ -87,6 +87,7 @@ PLAN: dict[str, set[str]] = {
         "demo",
         "emulator",
         "interpreter",
+        "skill",
         "workspaces",
         *FOUNDATIONS,
     },

@@ -124,20 +124,16 @@ def _code_agent(skills: frozenset[str]) -> str:
 
 def _place(backend: Backend | None) -> list[str]:
     """What the sandbox can do."""
-    names = tuple(LANGUAGES) if backend is None else backend.languages
-    uses = [f"{_label(n)} ({LANGUAGES[n].good_for})" if n in LANGUAGES else n for n in names]
+    languages = [name for name in LANGUAGES if backend is None or name in backend.languages]
+    uses = [f"{LANGUAGES[name].label} ({LANGUAGES[name].good_for})" for name in languages]
     facts = [f"Languages: {', '.join(uses)}."]
     if backend is None:
         return facts
     able = backend.abilities
-    forgetful = [_label(name) for name in names if name not in able.stateful]
+    forgetful = [LANGUAGES[name].label for name in languages if name not in able.stateful]
     if forgetful:
         facts.append(f"Variables of {', '.join(forgetful)} are lost after a call: use files.")
     return [*facts, _NETWORK[able.network]]
-
-
-def _label(name: str) -> str:
-    return LANGUAGES[name].label if name in LANGUAGES else name
 
 
 _NETWORK: Final = {
