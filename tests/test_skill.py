@@ -41,9 +41,11 @@ def backend(network: Any, *stateful: str) -> InMemoryBackend:
 
 BACKENDS: list[Backend | None] = [
     None,
-    backend("none"),
-    backend("internet", "python"),
-    backend("host", "python", "javascript", "typescript"),
+    *(
+        backend(network, *stateful)
+        for network in ("none", "internet", "host")
+        for stateful in ((), ("python",), tuple(LANGUAGES))
+    ),
 ]
 
 
@@ -76,7 +78,7 @@ def test_without_a_known_skill_everything_is_made_here(available: list[str] | No
 
     made_here = ", ".join(f"{route.task} ({route.instead})" for route in SPECIALISED)
     assert f"Make these here: {made_here}." in prompt
-    assert "There is no code agent here" in prompt
+    assert "No code agent is here" in prompt
 
 
 def test_charts_go_to_the_design_skill_where_there_is_one() -> None:

@@ -85,7 +85,10 @@ def test_the_libraries_page_is_the_list_in_code() -> None:
     page = (SKILL_DIR / "references" / "libraries.md").read_text(encoding="utf-8")
 
     tables = [
-        table(("library", "import"), *((lib.name, f"`{lib.imports}`") for lib in of_group(group)))
+        table(
+            ("library", "import", "needs"),
+            *((lib.name, f"`{lib.imports}`", lib.needs) for lib in of_group(group)),
+        )
         for group in GROUPS
     ]
     assert re.findall(r"(?:^\|.*\n)+", page, re.M) == tables

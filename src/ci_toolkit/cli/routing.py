@@ -89,7 +89,10 @@ def _by_name(name: str) -> object:
 
         return init_chat_model(name)
     except ImportError as error:
-        sys.exit(f"ci-toolkit: {error}")
+        sys.exit(
+            f"ci-toolkit: {error}. --model needs: pip install 'ci-toolkit[langchain]', and the "
+            "provider's own package"
+        )
     except Exception as error:  # providers raise what they like
         raise ConfigurationError(f"The model {name!r} cannot be made: {error}") from error
 

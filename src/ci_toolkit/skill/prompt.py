@@ -96,6 +96,10 @@ def _parameter(arguments: type[Arguments], name: str) -> str:
     return f'{name}="{default}"' if isinstance(default, str) else f"{name}={default!r}"
 
 
+_LEAVE: Final = "Leave production work to the specialised skill, even where you could do it here:"
+_READ_HERE: Final = "Reading or counting what such files hold stays here."
+
+
 def _whether(skills: frozenset[str]) -> str:
     answers = [f"{item.request}: {item.answer}" for item in NOTHING_TO_RUN]
     here = [f"{route.task} ({route.reason})" for route in ROUTES if route.skill == SKILL]
@@ -109,8 +113,7 @@ def _whether(skills: frozenset[str]) -> str:
     ]
     parts = ["Run nothing for:", bullets(answers), "Run code here to:", bullets(here)]
     if elsewhere:
-        lead = "Leave production work to the specialised skill, also where you could do it here:"
-        parts += [lead, bullets(elsewhere)]
+        parts += [_LEAVE, bullets(elsewhere), _READ_HERE]
     if missing:
         parts.append(f"Make these here: {', '.join(missing)}.")
     return "\n\n".join(parts)
@@ -119,7 +122,7 @@ def _whether(skills: frozenset[str]) -> str:
 def _code_agent(skills: frozenset[str]) -> str:
     if CODE_AGENT in skills:
         return f"Hand the latter kind of work to `{CODE_AGENT}`."
-    return "There is no code agent here: do such work in steps, and say what is left undone."
+    return "No code agent is here: do such work in steps, and say what is left undone."
 
 
 def _place(backend: Backend | None) -> list[str]:
@@ -149,10 +152,10 @@ _NETWORK: Final = {
 
 def _files(skills: frozenset[str], *, workspace_tools: bool) -> list[str]:
     facts = [
-        "Uploaded files are already in the working directory.",
+        "Uploads are already in the working directory.",
         (
-            "Only saved files outlive the sandbox: name one as `output_filename`, or call "
-            f"`ci_push_to_workspace`. They lie in the workspace under `{SKILL}/`."
+            "Only files saved by `output_filename` or `ci_push_to_workspace` outlive the sandbox; "
+            f"they lie in `{SKILL}/` of the workspace."
         ),
     ]
     reading = f'`workspace_read("{SKILL}/chart.png")`, `workspace_list("{SKILL}/")`'
