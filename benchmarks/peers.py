@@ -31,7 +31,7 @@ from ci_toolkit.emulator import AgentCoreEmulator, Fault
 from ci_toolkit.testing.emulator import endpoint_variables
 
 REGION = "us-east-1"
-READ_TIMEOUT = 1.0
+READ_TIMEOUT = 2.0
 CHARACTERS = 120_000
 """More than anybody reads, and less than the sandbox itself cuts."""
 APPEND = "with open('runs', 'a') as f:\n    _ = f.write('ran\\n')"
@@ -294,7 +294,7 @@ def picture(peer: Peer) -> str:
 def expiry(peer: Peer, emulator: AgentCoreEmulator) -> str:
     """What the two calls after the end of a session come to."""
     emulator.expire(session(emulator))
-    return " ".join(_after(peer) for _ in range(2))
+    return ", then ".join(_after(peer) for _ in range(2))
 
 
 def _after(peer: Peer) -> str:
@@ -302,8 +302,8 @@ def _after(peer: Peer) -> str:
         reply = peer.work()
     except Exception:  # noqa: BLE001 - that it raises is the result
         return "raised"
-    told = "told+" if "lost" in reply.text else ""
-    return f"{told}{'error' if reply.failed else 'answered'}"
+    told = " and told of the loss" if "lost" in reply.text else ""
+    return f"{'error' if reply.failed else 'answered'}{told}"
 
 
 def late(peer: Peer, emulator: AgentCoreEmulator) -> int:
@@ -333,7 +333,7 @@ def session(emulator: AgentCoreEmulator) -> str:
 
 @contextmanager
 def impatient() -> Iterator[None]:
-    """Clients that boto3 makes meanwhile wait for one second."""
+    """Clients that boto3 makes meanwhile wait for two seconds."""
     make = boto3.Session.client
 
     def client(self: boto3.Session, name: str, **settings: Any) -> Any:
@@ -344,7 +344,7 @@ def impatient() -> Iterator[None]:
         yield
 
 
-def row(kind: type[Peer], emulator: AgentCoreEmulator) -> list[str]:
+def column(kind: type[Peer], emulator: AgentCoreEmulator) -> list[str]:
     """All that is found out about one toolkit."""
     peer = kind()
     specifications = peer.specifications()
@@ -360,8 +360,8 @@ def row(kind: type[Peer], emulator: AgentCoreEmulator) -> list[str]:
         return [*found, str(late(kind(), emulator))]
 
 
-HEAD = [
-    "toolkit",
+QUESTIONS = [
+    "",
     "failing code is told as",
     "a picture of 28 KB comes as",
     f"characters of an output of {CHARACTERS:,}",
@@ -372,12 +372,12 @@ HEAD = [
 
 
 def measure() -> list[list[str]]:
-    """The table, without its head."""
-    backend = LocalBackend()
+    """A list of findings for each toolkit."""
+    backend = LocalBackend(warm=2)
     emulator = AgentCoreEmulator(backend)
     try:
         with emulator as url, patch.dict(os.environ, endpoint_variables(url)):
-            return [row(kind, emulator) for kind in PEERS]
+            return [column(kind, emulator) for kind in PEERS]
     finally:
         backend.close()
 
@@ -386,7 +386,8 @@ def main() -> None:
     """Prints the table as Markdown."""
     warnings.simplefilter("ignore")
     logging.disable()
-    for cells in [HEAD, ["---"] * len(HEAD), *measure()]:
+    head, *rows = zip(QUESTIONS, *measure(), strict=True)
+    for cells in [head, ["---"] * len(head), *rows]:
         print(f"| {' | '.join(cells)} |")
 
 

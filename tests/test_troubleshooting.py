@@ -1,0 +1,89 @@
+"""The page on troubleshooting knows each message for developers and each sentence for models."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+SOURCE = ROOT / "src" / "ci_toolkit"
+PAGE = (ROOT / "docs" / "troubleshooting.md").read_text()
+GAP = "…"
+
+
+def constants(tree: ast.Module) -> dict[str, ast.expr]:
+    """Module-level names and what they are."""
+    found: dict[str, ast.expr] = {}
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            found[node.targets[0].id] = node.value
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value:
+            found[node.target.id] = node.value
+    return found
+
+
+def words(node: ast.expr, known: dict[str, ast.expr]) -> str:
+    """A message as readers meet it, with a gap for each part that varies."""
+    match node:
+        case ast.Constant(value=str(text)):
+            return text
+        case ast.JoinedStr(values=parts):
+            return "".join(words(part, known) for part in parts)
+        case ast.FormattedValue(value=ast.Name(id=name)) | ast.Name(id=name) if name in known:
+            return words(known[name], known)
+        case _:
+            return GAP
+
+
+def plain(text: str) -> str:
+    """Without what Markdown and lengths of lines add, and with one gap for neighbouring ones."""
+    return re.sub(rf"{GAP}(\s*{GAP})*", GAP, " ".join(text.replace("`", "").split()))
+
+
+def configuration_errors() -> Iterator[str]:
+    for file in sorted(SOURCE.rglob("*.py")):
+        tree = ast.parse(file.read_text())
+        known = constants(tree)
+        for node in ast.walk(tree):
+            match node:
+                case ast.Call(func=ast.Name(id="ConfigurationError"), args=[message]):
+                    yield plain(words(message, known))
+
+
+def sentences_for_models() -> Iterator[str]:
+    """The fixed sentences of the rendering: constants, and literals that end like a sentence."""
+    tree = ast.parse((SOURCE / "rendering.py").read_text())
+    known = constants(tree)
+    documentation = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    within = {
+        id(part)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.JoinedStr)
+        for part in ast.walk(node)
+        if part is not node
+    }
+    for node in ast.walk(tree):
+        if (
+            not isinstance(node, (ast.Constant, ast.JoinedStr))
+            or id(node) in documentation | within
+        ):
+            continue
+        text = plain(words(node, known))
+        if text.count(" ") > 1 and re.search(r"[A-Za-z]{3}", text):
+            yield text
+
+
+MESSAGES = sorted({text for text in configuration_errors() if re.search("[a-z]{3}", text)})
+SENTENCES = sorted(set(sentences_for_models()))
+
+
+@pytest.mark.parametrize("message", MESSAGES)
+def test_every_configuration_error_is_explained(message: str) -> None:
+    assert message in plain(PAGE)
+
+
+@pytest.mark.parametrize("sentence", SENTENCES)
+def test_every_fixed_sentence_for_models_is_explained(sentence: str) -> None:
+    assert sentence in plain(PAGE)
