@@ -79,6 +79,7 @@ PLAN: dict[str, set[str]] = {
         *FOUNDATIONS,
     },
     "cli": {
+        "backends.agentcore",
         "backends.base",
         "backends.local",
         "backends.memory",
