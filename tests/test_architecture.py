@@ -80,13 +80,13 @@ PLAN: dict[str, set[str]] = {
     },
     "cli": {
         "backends.agentcore",
-        "backends.base",
         "backends.local",
         "backends.memory",
         "demo",
         "emulator",
         "interpreter",
         "workspaces",
+        *SEAMS,
         *FOUNDATIONS,
     },
 }
