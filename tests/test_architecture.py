@@ -86,7 +86,7 @@ PLAN: dict[str, set[str]] = {
         "emulator",
         "interpreter",
         "workspaces",
-        *SEAMS,
+        "backends.base",
         *FOUNDATIONS,
     },
 }

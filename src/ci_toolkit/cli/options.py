@@ -12,7 +12,7 @@ from ci_toolkit.backends.base import Backend
 from ci_toolkit.errors import ConfigurationError
 from ci_toolkit.interpreter import CodeInterpreter
 from ci_toolkit.limits import Limits
-from ci_toolkit.workspaces.base import Workspace
+from ci_toolkit.workspaces import DirectoryWorkspace, InMemoryWorkspace, Workspace
 
 __all__ = [
     "WHERE_CODE_RUNS",
@@ -233,13 +233,13 @@ def open_workspace(place: str) -> Workspace:
     Raises:
         ConfigurationError: There can be none.
     """
-    from ci_toolkit import workspaces  # noqa: PLC0415 - only if asked for
-
     if place == _IN_MEMORY:
-        return workspaces.InMemoryWorkspace()
+        return InMemoryWorkspace()
     if place.startswith(_S3):
         bucket, _, prefix = place.removeprefix(_S3).partition("/")
-        return workspaces.S3Workspace(bucket, prefix=prefix.strip("/"))
+        from ci_toolkit.workspaces import S3Workspace  # noqa: PLC0415 - boto3 is slow to import
+
+        return S3Workspace(bucket, prefix=prefix.strip("/"))
     if not place:
         raise ConfigurationError("--workspace is a folder, s3://BUCKET[/PREFIX], or 'memory'.")
-    return workspaces.DirectoryWorkspace(place)
+    return DirectoryWorkspace(place)
