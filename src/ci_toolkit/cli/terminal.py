@@ -28,6 +28,8 @@ class Echo:
     """
 
     def __init__(self) -> None:
+        # As they are now: a fake that runs code in this process puts others in their place.
+        self._files: dict[Stream, TextIO] = {"stdout": sys.stdout, "stderr": sys.stderr}
         self._shown: dict[Stream, str] = {"stdout": "", "stderr": ""}
         self._ended_line: dict[Stream, bool] = {"stdout": True, "stderr": True}
 
@@ -47,16 +49,12 @@ class Echo:
             rest = text[len(seen) :] if text.startswith(seen) else ""
             if rest and rest != shown[len(seen) :]:
                 self._write(stream, rest)
-            if not self._ended_line[stream] and (_file(stream).isatty() or not shown):
+            if not self._ended_line[stream] and (self._files[stream].isatty() or not shown):
                 # A service that sends all at the end leaves out the last end of line.
                 self._write(stream, "\n")
 
     def _write(self, stream: Stream, text: str) -> None:
-        file = _file(stream)
+        file = self._files[stream]
         file.write(plain(text) if file.isatty() else text)
         file.flush()
         self._ended_line[stream] = text.endswith("\n")
-
-
-def _file(stream: Stream) -> TextIO:
-    return sys.stdout if stream == "stdout" else sys.stderr
