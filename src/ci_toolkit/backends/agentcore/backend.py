@@ -15,6 +15,7 @@ from ci_toolkit.backends.agentcore.sandbox import LANGUAGES, STATEFUL, AgentCore
 from ci_toolkit.backends.agentcore.service import Service, Started
 from ci_toolkit.backends.agentcore.settings import SYSTEM_INTERPRETER, Settings, Trace
 from ci_toolkit.backends.base import Abilities, Sandbox
+from ci_toolkit.backends.orphans import Leftover
 from ci_toolkit.errors import ConfigurationError, SandboxLostError
 
 __all__ = ["AgentCoreBackend"]
@@ -118,6 +119,22 @@ class AgentCoreBackend:
             raise SandboxLostError(lost, may_have_run=False)
         return self._sandbox(Calls(self._service, sandbox_id), found)
 
+    def list_leftovers(self, prefix: str) -> tuple[Leftover, ...]:
+        """Sessions that are ready and were started elsewhere; see `Orphans.list_leftovers`.
+
+        The service does not know who uses a session, so that none is surely abandoned.
+        """
+        own = self._started.ids()
+        return tuple(
+            Leftover(id=found.id, name=found.name, started=found.started, abandoned=False)
+            for found in self._service.ready()
+            if found.name.startswith(prefix) and found.id not in own
+        )
+
+    def end_leftover(self, leftover_id: str) -> None:
+        """Stops a session; see `Orphans.end_leftover`."""
+        self._service.stop(leftover_id)
+
     def close(self) -> None:
         """Stops every session that this object started; see `Backend.close`."""
         self._started.end()
@@ -140,6 +157,10 @@ class _StartedCalls:
     def remove(self, session_id: str) -> None:
         with self._lock:
             self._calls.pop(session_id, None)
+
+    def ids(self) -> frozenset[str]:
+        with self._lock:
+            return frozenset(self._calls)
 
     def end(self) -> None:
         """Stops all of them, beside each other where there can still be threads."""

@@ -9,8 +9,9 @@ import tempfile
 import uuid
 from pathlib import Path
 
-__all__ = ["identity", "make_root", "make_session", "remove"]
+__all__ = ["PREFIX", "identity", "make_root", "make_session", "remove"]
 
+PREFIX = "ci-toolkit-"
 _log = logging.getLogger(__name__)
 
 
@@ -18,7 +19,7 @@ def make_root(parent: str | None) -> Path:
     """A private folder for everything that one backend writes."""
     if parent is not None:
         Path(parent).mkdir(parents=True, exist_ok=True)
-    return Path(tempfile.mkdtemp(prefix="ci-toolkit-", dir=parent))
+    return Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
 
 
 def identity(folder: Path) -> tuple[int, int] | None:
