@@ -17,6 +17,7 @@ try:
     import typer
 
     from ci_toolkit.cli.demo import demo
+    from ci_toolkit.cli.doctor import doctor
     from ci_toolkit.cli.emulate import emulate
     from ci_toolkit.cli.run import run
 except ImportError as error:
@@ -58,6 +59,7 @@ def _root(
 
 app.command("demo")(demo)
 app.command("run")(run)
+app.command("doctor")(doctor)
 app.command("emulate")(emulate)
 
 
