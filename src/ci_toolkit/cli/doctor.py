@@ -22,7 +22,7 @@ from ci_toolkit.cli.options import (
     RegionOption,
 )
 from ci_toolkit.cli.orphans import stop_orphans
-from ci_toolkit.cli.terminal import plain
+from ci_toolkit.terminal import plain
 
 __all__ = ["doctor"]
 

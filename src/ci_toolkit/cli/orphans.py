@@ -12,8 +12,9 @@ from ci_toolkit.backends.orphans import Leftover, Orphans
 from ci_toolkit.cli.checks.aws import has_credentials
 from ci_toolkit.cli.checks.settings import Settings
 from ci_toolkit.cli.options import BackendName
-from ci_toolkit.cli.terminal import plain, say
+from ci_toolkit.cli.streams import say
 from ci_toolkit.errors import CodeInterpreterError
+from ci_toolkit.terminal import plain
 
 __all__ = ["stop_orphans"]
 

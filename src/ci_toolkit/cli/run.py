@@ -25,7 +25,7 @@ from ci_toolkit.cli.options import (
     open_backend,
 )
 from ci_toolkit.cli.programs import Language, Program, send_files
-from ci_toolkit.cli.terminal import Echo, say
+from ci_toolkit.cli.streams import Echo, say
 from ci_toolkit.errors import BackendError, OutcomeUnknownError
 from ci_toolkit.results import Execution
 

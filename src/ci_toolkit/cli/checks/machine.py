@@ -25,7 +25,9 @@ def check_machine() -> Iterator[Finding]:
 
 def _machine() -> Finding:
     system = f"{platform.system()} {platform.machine()}"
-    return Finding(check="machine", status="ok", found=f"Python {platform.python_version()} on {system}")
+    return Finding(
+        check="machine", status="ok", found=f"Python {platform.python_version()} on {system}"
+    )
 
 
 def _disk() -> Finding:

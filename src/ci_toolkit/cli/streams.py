@@ -1,18 +1,14 @@
-"""What commands say on the standard streams; text from a sandbox cannot command the terminal."""
+"""What commands write on the standard streams; a sandbox cannot command the terminal by it."""
 
 import sys
 from typing import TextIO
 
 from ci_toolkit.results import Execution, Stream
+from ci_toolkit.terminal import plain
 
-__all__ = ["Echo", "plain", "say"]
+__all__ = ["Echo", "say"]
 
 _SHOWN_KEPT = 2_000_000
-
-
-def plain(text: str) -> str:
-    """Text that cannot command the terminal: other control characters than these are replaced."""
-    return "".join(char if char.isprintable() or char in "\n\t\r" else "\ufffd" for char in text)
 
 
 def say(text: str) -> None:
@@ -55,6 +51,6 @@ class Echo:
 
     def _write(self, stream: Stream, text: str) -> None:
         file = self._files[stream]
-        file.write(plain(text) if file.isatty() else text)
+        file.write(plain(text, also="\r\b") if file.isatty() else text)
         file.flush()
         self._ended_line[stream] = text.endswith("\n")
