@@ -79,6 +79,7 @@ PLAN: dict[str, set[str]] = {
     "chat": {
         "interpreter",
         "langchain",
+        "schemas",
         "skill",
         "strands",
         "terminal",

@@ -18,6 +18,7 @@ _RESULT_LINES = 14
 _LIVE_LINES = 200
 _CODE_LINES = 60
 _SHORT = 60
+_ERRORS = "stderr:"
 
 
 def plain(text: str, *, also: str = "") -> str:
@@ -96,9 +97,15 @@ class View:
 
     def _unseen(self, lines: list[str]) -> list[str]:
         """The lines of a result without those that were shown live."""
-        shown = [line for line in self._shown if line.strip()]
-        stripped = [line.strip() for line in lines[: len(shown)]]
-        return lines[len(shown) :] if stripped == [line.strip() for line in shown] else lines
+        shown = [line.strip() for line in self._shown if line.strip()]
+        position = 0
+        for seen in shown:
+            while position < len(lines) and lines[position].strip() in ("", _ERRORS):
+                position += 1
+            if position == len(lines) or lines[position].strip() != seen:
+                return lines
+            position += 1
+        return lines[position:]
 
 
 def _code(code: str, language: str) -> Syntax:

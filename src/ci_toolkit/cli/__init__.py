@@ -16,6 +16,7 @@ from ci_toolkit.errors import CodeInterpreterError
 try:
     import typer
 
+    from ci_toolkit.cli.chat import chat
     from ci_toolkit.cli.demo import demo
     from ci_toolkit.cli.doctor import doctor
     from ci_toolkit.cli.emulate import emulate
@@ -58,6 +59,7 @@ def _root(
 
 
 app.command("demo")(demo)
+app.command("chat")(chat)
 app.command("run")(run)
 app.command("doctor")(doctor)
 app.command("emulate")(emulate)
