@@ -64,6 +64,7 @@ def open_agent(
     prompt = skill_prompt(backend=interpreter.backend)
     try:
         found = _own(name) if provider == _OWN else find(provider, name)
+        _check(framework, model, found)
         return kind(found, interpreter, scope, system_prompt=prompt, images=images)
     except ConfigurationError:
         raise
@@ -73,6 +74,20 @@ def open_agent(
         # Keys that are not set, names that are unknown: each provider has its own exceptions.
         first = " ".join(str(error).split())[:500]
         raise ConfigurationError(f"The model {model} cannot be used: {first}") from error
+
+
+def _check(framework: Framework, model: str, found: Any) -> None:
+    if framework == "langchain":
+        from langchain_core.language_models import BaseChatModel  # noqa: PLC0415 - as chosen
+
+        fits = isinstance(found, BaseChatModel)
+    else:
+        from strands.models import Model  # noqa: PLC0415 - as chosen
+
+        fits = isinstance(found, Model)
+    if not fits:
+        kind = type(found).__name__
+        raise ConfigurationError(f"{model} is a {kind}, and no model of {framework}.")
 
 
 def _langchain(provider: str, name: str) -> Any:

@@ -23,7 +23,7 @@ class Paragraphs:
 
     def add(self, piece: str) -> list[str]:
         """Takes a piece; gives the paragraphs that are complete now."""
-        self._text += piece
+        self._text = (self._text + piece).lstrip("\n")
         done: list[str] = []
         while (end := _end_of_paragraph(self._text)) is not None:
             done.append(self._text[:end])

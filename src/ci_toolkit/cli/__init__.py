@@ -28,6 +28,8 @@ __all__ = ["app", "main"]
 
 app = typer.Typer(
     help="A code interpreter for LangChain and Strands agents.",
+    epilog="Options that say where code runs, and some others, can also be set by environment "
+    "variables, such as CI_TOOLKIT_BACKEND for --backend.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},

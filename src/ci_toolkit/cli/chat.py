@@ -96,7 +96,8 @@ def chat(  # noqa: PLR0913 - each is an option
         except ImportError as error:
             needs = f"pip install 'ci-toolkit[{framework}]'"
             raise ConfigurationError(f"{error}. The chat needs: {needs}") from error
-    view = ChatView(Console(highlight=False))
+    # As it is now: a fake that runs code in this process puts another stream in its place.
+    view = ChatView(Console(file=sys.stdout, highlight=False))
     name = session or f"chat-{datetime.now().astimezone():%Y%m%d-%H%M%S}"
     scope = Scope(user_id=_USER, session_id=name)
     with ExitStack() as stack:

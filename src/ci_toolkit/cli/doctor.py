@@ -60,7 +60,7 @@ def doctor(  # noqa: PLR0913 - each is an option
     workspace: Annotated[
         str,
         typer.Option(
-            help="A folder or s3://BUCKET[/PREFIX] to try as well.",
+            help="A folder or s3://BUCKET/PREFIX to try as well.",
             metavar="PLACE",
             envvar="CI_TOOLKIT_WORKSPACE",
             show_envvar=False,

@@ -128,7 +128,7 @@ SessionTimeoutOption = Annotated[
 WorkspaceOption = Annotated[
     str,
     typer.Option(
-        help="Where files are kept: a folder, s3://BUCKET[/PREFIX], or 'memory'.",
+        help="Where files are kept: a folder, s3://BUCKET/PREFIX, or 'memory'.",
         metavar="PLACE",
         envvar="CI_TOOLKIT_WORKSPACE",
         show_envvar=False,
@@ -230,7 +230,7 @@ def open_workspace(place: str) -> Workspace:
     """The workspace that `--workspace` names.
 
     Args:
-        place: A folder, `s3://BUCKET[/PREFIX]`, or `memory`.
+        place: A folder, `s3://BUCKET/PREFIX`, or `memory`.
 
     Raises:
         ConfigurationError: There can be none.
@@ -243,5 +243,5 @@ def open_workspace(place: str) -> Workspace:
 
         return S3Workspace(bucket, prefix=prefix.strip("/"))
     if not place:
-        raise ConfigurationError("--workspace is a folder, s3://BUCKET[/PREFIX], or 'memory'.")
+        raise ConfigurationError("--workspace is a folder, s3://BUCKET/PREFIX, or 'memory'.")
     return DirectoryWorkspace(place)

@@ -120,19 +120,21 @@ def _interruptible(work: Callable[[], Execution], sandbox: Sandbox) -> Execution
     """Does the work in a thread, so that Ctrl-C can interrupt it, and at the second time end it."""
     results: list[Execution] = []
     errors: list[BaseException] = []
+    ended = threading.Event()
 
     def begin() -> None:
         try:
             results.append(work())
         except BaseException as error:  # noqa: BLE001 - it is raised again by the one who waits
             errors.append(error)
+        finally:
+            ended.set()
 
-    thread = threading.Thread(target=begin, daemon=True)
-    thread.start()
+    threading.Thread(target=begin, daemon=True).start()
     interrupted = False
-    while thread.is_alive():
+    while not ended.is_set():
         try:
-            thread.join()
+            ended.wait()
         except KeyboardInterrupt:
             if interrupted:
                 raise
