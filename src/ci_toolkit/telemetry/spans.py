@@ -1,53 +1,33 @@
-"""What the house tells OpenTelemetry and the logs of its work; a foundation, used by the hall.
-
-Spans follow the conventions for generative AI (`execute_tool`), and all of it costs next to nothing
-where `opentelemetry-api` is not installed. Sizes, counts and outcomes are told, never code, output
-or names of files, unless `content=True` asks for code and answers.
-"""
+"""`Telemetry`: spans and metrics of calls, of starts, of transfers and of losses."""
 
 import json
-import logging
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from contextvars import ContextVar
 from hashlib import sha256
-from importlib.metadata import version
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal
 
 from ci_toolkit.results import Outcome
 from ci_toolkit.scope import Scope
+from ci_toolkit.telemetry.api import Api, Value
+from ci_toolkit.telemetry.logs import scoped
 
-__all__ = ["Measured", "ScopeFilter", "Telemetry", "Value", "scoped", "scoped_logger"]
+__all__ = ["CallMeasured", "Measured", "Telemetry", "TransferMeasured"]
 
-Value: TypeAlias = str | bool | int | float
 Direction = Literal["to_sandbox", "to_workspace"]
 
-_NAME: Final = "ci_toolkit"
 _CONTENT_CHARS: Final = 20_000
-_UNIT_OF: Final = {
-    "ci_toolkit.call.duration": "s",
-    "ci_toolkit.call.text": "{character}",
-    "ci_toolkit.session.start.duration": "s",
-    "ci_toolkit.transfer.duration": "s",
-    "ci_toolkit.transfer.size": "By",
-}
-"""The histograms, and what they measure; a new one has to be written here."""
-
-_scope: ContextVar[Scope | None] = ContextVar("ci_toolkit_scope", default=None)
 
 
 class Measured:
-    """Something that goes on and is being measured; attributes may be added until it ends."""
+    """Something that goes on and is being measured; attributes can be added until it ends."""
 
     def __init__(self, span: Any) -> None:
         self._span = span
-        self.attributes: dict[str, Value] = {}
-        self.error: str = ""
+        self.error = ""
 
     def set(self, name: str, value: Value) -> None:
         """Adds an attribute."""
-        self.attributes[name] = value
         if self._span is not None:
             self._span.set_attribute(name, value)
 
@@ -77,7 +57,7 @@ class Telemetry:
         self._content = content
         self._tracer_provider = tracer_provider
         self._meter_provider = meter_provider
-        self._api: _Api | None = None
+        self._api: Api | None = None
         self._looked = False
 
     @contextmanager
@@ -218,10 +198,10 @@ class Telemetry:
             took = time.perf_counter() - began
             self.measure(name, took, {**attributes, **_error(measured)})
 
-    def _found(self) -> "_Api | None":
+    def _found(self) -> "Api | None":
         """OpenTelemetry, where it is installed; looked for at the first use."""
         if not self._looked:
-            self._api = _Api.find(self._tracer_provider, self._meter_provider)
+            self._api = Api.find(self._tracer_provider, self._meter_provider)
             self._looked = True
         return self._api
 
@@ -275,93 +255,6 @@ class TransferMeasured:
     def fail(self, error: str) -> None:
         """As `Measured.fail`."""
         self._measured.fail(error)
-
-
-class ScopeFilter(logging.Filter):
-    """Gives each log record `user_id`, `session_id` and `branch` of the call that it belongs to.
-
-    They are empty outside a call. Put it on a handler for the records of all libraries; those of
-    this one have it.
-    """
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Lets every record pass."""
-        scope = _scope.get()
-        record.user_id = scope.user_id if scope else ""
-        record.session_id = scope.session_id if scope else ""
-        record.branch = scope.branch if scope else ""
-        return True
-
-
-_FILTER: Final = ScopeFilter()
-
-
-def scoped_logger(name: str) -> logging.Logger:
-    """The logger of this name, whose records carry the scope."""
-    logger = logging.getLogger(name)
-    logger.addFilter(_FILTER)
-    return logger
-
-
-@contextmanager
-def scoped(scope: Scope) -> Iterator[None]:
-    """Log records in this block, and in copies of its context, belong to this scope."""
-    token = _scope.set(scope)
-    try:
-        yield
-    finally:
-        _scope.reset(token)
-
-
-class _Api:
-    """The few things of OpenTelemetry that are used; the one place that knows it."""
-
-    def __init__(self, trace: Any, tracer: Any, meter: Any) -> None:
-        self._trace = trace
-        self._tracer = tracer
-        self._meter = meter
-        self._instruments: dict[str, Any] = {}
-
-    @classmethod
-    def find(cls, tracer_provider: Any, meter_provider: Any) -> "_Api | None":
-        try:
-            from opentelemetry import metrics, trace  # noqa: PLC0415 - only where it is installed
-        except ImportError:
-            return None
-        release = version("ci-toolkit")
-        tracer = trace.get_tracer(_NAME, release, tracer_provider=tracer_provider)
-        meter = metrics.get_meter(_NAME, release, meter_provider=meter_provider)
-        return cls(trace, tracer, meter)
-
-    def span(self, name: str, attributes: Mapping[str, Value]) -> Any:
-        """A context manager that gives a span, and notes nothing of an exception's text."""
-        return self._tracer.start_as_current_span(
-            name, attributes=dict(attributes), record_exception=False, set_status_on_exception=False
-        )
-
-    def end(self, span: Any, error: str) -> None:
-        if error:
-            span.set_attribute("error.type", error)
-            span.set_status(self._trace.Status(self._trace.StatusCode.ERROR))
-
-    def event(self, name: str, attributes: Mapping[str, Value]) -> None:
-        self._trace.get_current_span().add_event(name, attributes=dict(attributes))
-
-    def inside_a_tool_span(self) -> bool:
-        name = getattr(self._trace.get_current_span(), "name", "")
-        return isinstance(name, str) and name.startswith("execute_tool ")
-
-    def counter(self, name: str) -> Any:
-        return self._instrument(name, self._meter.create_counter, "1")
-
-    def histogram(self, name: str) -> Any:
-        return self._instrument(name, self._meter.create_histogram, _UNIT_OF[name])
-
-    def _instrument(self, name: str, create: Any, unit: str) -> Any:
-        # Two threads may both make it: OpenTelemetry takes them for one.
-        if name not in self._instruments:
-            self._instruments[name] = create(name, unit=unit)
-        return self._instruments[name]
 
 
 def _identity(scope: Scope) -> dict[str, Value]:
