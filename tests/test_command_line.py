@@ -28,7 +28,7 @@ from ci_toolkit.cli import app, main, options
 from ci_toolkit.cli.checks.findings import Finding, carry_out
 from ci_toolkit.cli.checks.packages import check_packages
 from ci_toolkit.cli.keeping import keep_files, keep_images
-from ci_toolkit.cli.options import open_backend, open_workspace
+from ci_toolkit.cli.options import in_options, open_backend, open_workspace
 from ci_toolkit.emulator import AgentCoreEmulator
 from ci_toolkit.errors import ConfigurationError
 from ci_toolkit.results import FileWrite, Image
@@ -136,6 +136,7 @@ def short_langchain(): return ScriptedChatModel(SHORT)
 def short_strands(): return ScriptedModel(SHORT)
 def long_langchain(): return ScriptedChatModel(LONG)
 def long_strands(): return ScriptedModel(LONG)
+kept = ScriptedChatModel(["Well."])
 def silent(): return ScriptedChatModel([])
 number = 42
 """
@@ -521,6 +522,41 @@ def test_a_single_question_has_an_exit_code(ci: CommandLine, folder: Path) -> No
     assert (good.code, bad.code) == (0, 1)
     assert "→ code-interpreter/table.csv (in the workspace)" in good.out
     assert "The model failed. RuntimeError: The script has 0 turns" in bad.out
+
+
+def test_a_chat_goes_on_with_the_files_of_an_earlier_one(ci: CommandLine, folder: Path) -> None:
+    options = ("--backend", "memory", "--session", "s")
+    ci("chat", "-m", "python:own_models.short_langchain", *options, "-p", "Write")
+
+    ci("chat", "-m", "python:own_models.kept", *options, "-p", "Go on")
+
+    (asked,) = sys.modules["own_models"].kept.seen
+    question = str(asked[-1].text)
+    assert question.startswith("Note: The earlier sandbox is gone")
+    assert question.endswith("Restored: table.csv.\nGo on")
+    assert "execute_code" in str(asked[0].text)
+
+
+@pytest.mark.parametrize("command", [("chat", "-m", "python:own_models.silent"), ("demo",)])
+def test_a_service_that_refuses_is_told_to_the_user_in_one_line(
+    ci: CommandLine, folder: Path, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_PROFILE", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("HOME", str(folder))
+
+    done = ci(*command, "--backend", "agentcore", "--region", "us-east-1")
+
+    assert done.code == 1
+    assert done.err.startswith("ci-toolkit: Could not start a session of aws.codeinterpreter.v1")
+    assert len(done.err.splitlines()) == 1
+
+
+def test_errors_name_options_and_no_arguments() -> None:
+    said = 'Use LocalBackend(isolation="none"), AgentCoreBackend("us-east-1"), network="host".'
+
+    assert in_options(said) == "Use `--isolation none`, `--region us-east-1`, `--network host`."
 
 
 @pytest.mark.parametrize(

@@ -53,12 +53,22 @@ class Conversation:
         self._view = view
         # One loop for the whole chat: the clients of providers belong to the one they began in.
         self._runner = asyncio.Runner()
+        self._notes: list[str] = []
         self._commands: dict[str, Callable[[list[str]], None]] = {
             "/upload": self._upload,
             "/files": self._files,
             "/save": self._save,
             "/help": self._help,
         }
+
+    def begin(self) -> None:
+        """Starts the sandbox, so that the user is told what is wrong with it, and not the agent.
+
+        Raises:
+            CodeInterpreterError: It cannot be started.
+        """
+        _, notes = self._interpreter.with_sandbox(lambda _: None, scope=self._scope)
+        self._notes = [f"Note: {note}" for note in notes]
 
     @property
     def commands(self) -> tuple[str, ...]:
@@ -85,7 +95,9 @@ class Conversation:
         """
         try:
             with self._view.working():
-                self._runner.run(self._answer(text))
+                question = "\n".join([*self._notes, text])
+                self._notes = []
+                self._runner.run(self._answer(question))
         except (asyncio.CancelledError, KeyboardInterrupt):
             self._view.end_of_words()
             self._view.note("Interrupted. Variables and files are still there.")

@@ -1,7 +1,8 @@
 """The command line, `ci-toolkit`: a thin shell over the library, which takes plain values.
 
-A user's mistake ends in one line on standard error and exit code 2, never in a traceback. Each
-command is a module of its own, and imports the extras that it needs when it runs.
+A user's mistake ends in one line on standard error and exit code 2, a backend that fails in one
+line and exit code 1, neither in a traceback. Each command is a module of its own, and imports the
+extras that it needs when it runs.
 """
 
 import logging
@@ -11,7 +12,7 @@ import sys
 from importlib.metadata import version as installed_version
 from typing import Annotated, NoReturn
 
-from ci_toolkit.errors import CodeInterpreterError
+from ci_toolkit.errors import BackendError, CodeInterpreterError
 
 try:
     import typer
@@ -20,11 +21,26 @@ try:
     from ci_toolkit.cli.demo import demo
     from ci_toolkit.cli.doctor import doctor
     from ci_toolkit.cli.emulate import emulate
+    from ci_toolkit.cli.options import in_options
     from ci_toolkit.cli.run import run
 except ImportError as error:
     sys.exit(f"ci-toolkit: {error}. The command line needs: pip install 'ci-toolkit[cli]'")
 
 __all__ = ["app", "main"]
+
+_FORMAT = "%(levelname)s %(name)s: %(message)s"
+
+
+class _Brief(logging.Formatter):
+    """Leaves tracebacks out: `--verbose` shows them."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        brief = logging.makeLogRecord({**record.__dict__, "exc_info": None, "exc_text": None})
+        return super().format(brief)
+
+
+_log = logging.StreamHandler()
+_log.setFormatter(_Brief(_FORMAT))
 
 app = typer.Typer(
     help="A code interpreter for LangChain and Strands agents.",
@@ -56,6 +72,7 @@ def _root(
 ) -> None:
     """A code interpreter for LangChain and Strands agents."""
     if verbose:
+        _log.setFormatter(logging.Formatter(_FORMAT))
         logging.getLogger().setLevel(logging.INFO)
         logging.getLogger("ci_toolkit").setLevel(logging.DEBUG)
 
@@ -69,14 +86,14 @@ app.command("emulate")(emulate)
 
 def main() -> None:
     """Entry point of the `ci-toolkit` script."""
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    logging.basicConfig(level=logging.WARNING, handlers=[_log])
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _end)
     try:
         app()
     except CodeInterpreterError as error:
-        sys.stderr.write(f"ci-toolkit: {error}\n")
-        sys.exit(2)
+        sys.stderr.write(f"ci-toolkit: {in_options(str(error))}\n")
+        sys.exit(1 if isinstance(error, BackendError) else 2)
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)
     except BrokenPipeError:

@@ -119,9 +119,10 @@ def chat(  # noqa: PLR0913 - each is an option
         )
         with Console(stderr=True).status("Getting ready"):
             agent = open_agent(framework, model, interpreter, scope, images=not no_images)
-        conversation = Conversation(agent, interpreter, scope, view)
-        stack.callback(conversation.close)
-        _upload_all(conversation, upload or ())
+            conversation = Conversation(agent, interpreter, scope, view)
+            stack.callback(conversation.close)
+            _upload_all(conversation, upload or ())
+            conversation.begin()
         if prompt is not None:
             raise typer.Exit(0 if conversation.ask(prompt) else 1)
         if sys.stdin.isatty():

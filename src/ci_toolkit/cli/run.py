@@ -22,6 +22,7 @@ from ci_toolkit.cli.options import (
     RegionOption,
     SessionTimeoutOption,
     TimeoutOption,
+    in_options,
     open_backend,
 )
 from ci_toolkit.cli.programs import Language, Program, send_files
@@ -102,7 +103,7 @@ def run(  # noqa: PLR0913 - each is an option
             execution = _execute(sandbox, program, timeout)
             _keep(sandbox, execution, before, output)
         except (BackendError, OutcomeUnknownError) as error:
-            say(str(error))
+            say(in_options(str(error)))
             raise typer.Exit(_NOT_RUN) from error
     raise typer.Exit(_exit_code(execution, timeout))
 

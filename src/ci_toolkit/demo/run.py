@@ -51,6 +51,7 @@ def run_demo(
 
     Raises:
         ConfigurationError: The file cannot be read.
+        CodeInterpreterError: No sandbox can be started.
     """
     name, data = _data(file)
     start = f"{datetime.now().astimezone():%Y%m%d-%H%M%S}"
@@ -59,6 +60,8 @@ def run_demo(
     for agent in agents:
         scope = Scope(user_id="demo", session_id=f"{agent}-{start}")
         interpreter.upload(name, data, scope=scope)
+        # What is wrong with the machine or the service is for the user to read, not for an agent.
+        interpreter.with_sandbox(lambda _: None, scope=scope)
         script = turns(name)
         with ProgressView(console, f"{agent} agent", len(script) - 1) as view:
             AGENTS[agent](interpreter, scope, name, view)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from ci_toolkit.cli.options import in_options
 from ci_toolkit.errors import CodeInterpreterError
 
 __all__ = ["Finding", "Status", "carry_out"]
@@ -41,7 +42,7 @@ def carry_out(check: str, seconds: float, examine: Callable[[], Finding]) -> Fin
         try:
             findings.append(examine())
         except CodeInterpreterError as error:
-            first, _, rest = str(error).partition("\n")
+            first, _, rest = in_options(str(error)).partition("\n")
             findings.append(Finding(check=check, status="fail", found=first, advice=rest))
         except Exception as error:  # noqa: BLE001 - a defect of one check is a finding, too
             said = f"{type(error).__name__}: {error}"

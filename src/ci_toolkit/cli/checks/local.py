@@ -56,7 +56,10 @@ def check_local(settings: Settings) -> Iterator[Finding]:
         yield Finding(check="sandbox", status="off", found=found, advice=_INSTALL)
         return
     if settings.isolation == "bubblewrap":
-        yield carry_out("bubblewrap", 15, _bubblewrap)
+        bubblewrap = carry_out("bubblewrap", 15, _bubblewrap)
+        yield bubblewrap
+        if bubblewrap.status == "fail":
+            return
     deno = carry_out("deno", 60, lambda: _deno(settings))
     yield deno
     with ExitStack() as stack:
