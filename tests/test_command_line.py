@@ -359,8 +359,10 @@ def test_nothing_is_written_outside_the_folder(tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.mkdir()
     (out / "link").symlink_to(tmp_path)
+    (out / "circle").symlink_to("circle")
+    (out / "file").write_text("")
     sandbox = InMemoryBackend().start(name="test")
-    paths = ["good.txt", "link/bad.txt", "/abs.txt"]
+    paths = ["good.txt", "link/bad.txt", "/abs.txt", "circle/x.txt", "file/x.txt"]
     sandbox.write_files([FileWrite(path=path, chunks=[b"x"]) for path in paths])
 
     problems = keep_files(sandbox, [*paths, "gone.txt"], out)
@@ -370,10 +372,12 @@ def test_nothing_is_written_outside_the_folder(tmp_path: Path) -> None:
     assert [problem.partition(" was not kept")[0] for problem in problems] == [
         "link/bad.txt",
         "/abs.txt",
+        "circle/x.txt",
+        "file/x.txt",
         "gone.txt",
     ]
     assert {path.name for path in tmp_path.iterdir()} == {"out"}
-    assert {path.name for path in out.iterdir()} == {"good.txt", "link"}
+    assert {path.name for path in out.iterdir()} == {"good.txt", "link", "circle", "file"}
 
 
 def test_figures_take_no_name_of_a_file(tmp_path: Path) -> None:

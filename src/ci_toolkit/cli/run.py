@@ -149,7 +149,10 @@ def _interruptible(work: Callable[[], Execution], sandbox: Sandbox) -> Execution
 
 def _keep(sandbox: Sandbox, execution: Execution, before: Files, folder: Path | None) -> None:
     """Copies what was made into the folder, or says that it is gone."""
-    made = made_since(before, user_files(sandbox))
+    after = user_files(sandbox)
+    made = made_since(before, after)
+    if not after.complete:
+        say("the program made more files than can be listed; some of them are not kept")
     if folder is None:
         count = len(made) + len(execution.images)
         if count:

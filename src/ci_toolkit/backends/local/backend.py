@@ -119,14 +119,14 @@ class LocalBackend:
         that of the folders.
         """
         return tuple(
-            Leftover(id=str(root), name=root.name, started=root.stat().st_mtime, abandoned=True)
-            for root in leftovers.abandoned(self._root)
+            Leftover(id=str(root), name=root.name, started=changed, abandoned=True)
+            for root, changed in leftovers.abandoned(self._root)
             if root.name.startswith(prefix)
         )
 
     def end_leftover(self, leftover_id: str) -> None:
         """Removes such a folder, and empty control groups; see `Orphans.end_leftover`."""
-        if leftover_id in {str(root) for root in leftovers.abandoned(self._root)}:
+        if leftover_id in {str(root) for root, _ in leftovers.abandoned(self._root)}:
             leftovers.remove_abandoned(Path(leftover_id))
         cgroup.sweep()
 

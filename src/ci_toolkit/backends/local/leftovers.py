@@ -31,8 +31,8 @@ def claim(root: Path) -> int:
     return descriptor
 
 
-def abandoned(parent: str | None) -> Iterator[Path]:
-    """The folders of backends that nobody uses any more, of this user.
+def abandoned(parent: str | None) -> Iterator[tuple[Path, float]]:
+    """The folders of backends that nobody uses any more, of this user, and when they were changed.
 
     Args:
         parent: As `LocalBackend` has it; None for the folder of temporary files.
@@ -40,7 +40,7 @@ def abandoned(parent: str | None) -> Iterator[Path]:
     for root in sorted(Path(parent or tempfile.gettempdir()).glob(f"{folders.PREFIX}*")):
         with _holding(root) as held:
             if held:
-                yield root
+                yield root, root.lstat().st_mtime
 
 
 def remove_abandoned(root: Path) -> None:
