@@ -21,6 +21,7 @@ from typing import Any, Self
 import pytest
 from PIL import Image as Pillow
 
+from ci_toolkit import Limits, Scope
 from ci_toolkit.backends.local import LocalBackend
 from ci_toolkit.backends.memory import InMemoryBackend
 from ci_toolkit.chat.view import Paragraphs
@@ -28,7 +29,7 @@ from ci_toolkit.cli import app, main, options
 from ci_toolkit.cli.checks.findings import Finding, carry_out
 from ci_toolkit.cli.checks.packages import check_packages
 from ci_toolkit.cli.keeping import keep_files, keep_images
-from ci_toolkit.cli.options import in_options, open_backend, open_workspace
+from ci_toolkit.cli.options import in_options, open_backend, open_interpreter, open_workspace
 from ci_toolkit.emulator import AgentCoreEmulator
 from ci_toolkit.errors import ConfigurationError
 from ci_toolkit.results import FileWrite, Image
@@ -119,6 +120,8 @@ open("made.csv", "w").write("a,b")
 sys.exit(3)
 """
 MODELS = """
+from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
+from langchain_core.messages import AIMessage
 from ci_toolkit.testing.scripted_langchain import ScriptedChatModel
 from ci_toolkit.testing.scripted_strands import ScriptedModel
 
@@ -136,6 +139,9 @@ def short_langchain(): return ScriptedChatModel(SHORT)
 def short_strands(): return ScriptedModel(SHORT)
 def long_langchain(): return ScriptedChatModel(LONG)
 def long_strands(): return ScriptedModel(LONG)
+class Streaming(GenericFakeChatModel):
+    def bind_tools(self, tools, **_): return self
+def streaming(): return Streaming(messages=iter([AIMessage("One word\\n\\nafter another.")]))
 kept = ScriptedChatModel(["Well."])
 def silent(): return ScriptedChatModel([])
 number = 42
@@ -203,6 +209,16 @@ def test_places_for_files_are_named_in_one_way(tmp_path: Path) -> None:
     assert repr(open_workspace("s3://bucket/a/b/")) == "S3Workspace('bucket', prefix='a/b/')"
     with pytest.raises(ConfigurationError, match="is no bucket"):
         open_workspace("s3://")
+
+
+def test_an_interpreter_is_built_from_options(tmp_path: Path, scope: Scope) -> None:
+    limits = Limits(text_chars=1_000)
+    with open_interpreter(backend="memory", workspace=str(tmp_path), limits=limits) as interpreter:
+        interpreter.upload("in.csv", b"x", scope=scope)
+        outcome = interpreter.call("execute_code", {"code": "print('y' * 5000)"}, scope=scope)
+
+    assert len(outcome.text) <= 1_000
+    assert (tmp_path / scope.folder / "uploads" / "in.csv").read_bytes() == b"x"
 
 
 def test_settings_reach_their_backends() -> None:
@@ -526,6 +542,13 @@ def test_a_single_question_has_an_exit_code(ci: CommandLine, folder: Path) -> No
     assert (good.code, bad.code) == (0, 1)
     assert "→ code-interpreter/table.csv (in the workspace)" in good.out
     assert "The model failed. RuntimeError: The script has 0 turns" in bad.out
+
+
+def test_words_that_are_streamed_are_shown_once(ci: CommandLine, folder: Path) -> None:
+    done = ci("chat", "-m", "python:own_models.streaming", "--backend", "memory", "-p", "Say it")
+
+    lines = [line for line in done.out.splitlines() if line]
+    assert (done.code, lines) == (0, ["One word", "after another."])
 
 
 def test_a_chat_goes_on_with_the_files_of_an_earlier_one(ci: CommandLine, folder: Path) -> None:
