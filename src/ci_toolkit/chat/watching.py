@@ -12,7 +12,7 @@ from ci_toolkit.limits import Limits
 from ci_toolkit.results import Image, OnOutput, Outcome, Stream
 from ci_toolkit.schemas import Arguments
 from ci_toolkit.scope import Scope
-from ci_toolkit.turns import Turns
+from ci_toolkit.turns import Order, Turns
 from ci_toolkit.workspaces import DirectoryWorkspace, Workspace
 
 __all__ = ["WatchedInterpreter"]
@@ -57,6 +57,7 @@ class WatchedInterpreter(CodeInterpreter):
         on_output: OnOutput | None = None,
         cancellation: Cancellation | None = None,
         prefix: str = "",
+        order: Order | None = None,
     ) -> Outcome:
         """As `CodeInterpreter.call`."""
         switch = cancellation or Cancellation()
@@ -68,11 +69,17 @@ class WatchedInterpreter(CodeInterpreter):
 
         def answer() -> Outcome:
             return super(WatchedInterpreter, self).call(
-                name, arguments, scope=scope, on_output=report, cancellation=switch, prefix=prefix
+                name,
+                arguments,
+                scope=scope,
+                on_output=report,
+                cancellation=switch,
+                prefix=prefix,
+                order=order,
             )
 
         try:
-            with self._calls.turn(switch):
+            with self._calls.turn(switch, order):
                 self._view.call(f"{prefix}{name}", _as_mapping(arguments))
                 outcome = answer()
                 self._show(outcome, scope)

@@ -22,7 +22,9 @@ try:
     from ci_toolkit.cli.doctor import doctor
     from ci_toolkit.cli.emulate import emulate
     from ci_toolkit.cli.options import in_options
+    from ci_toolkit.cli.routing import routing
     from ci_toolkit.cli.run import run
+    from ci_toolkit.cli.skill import skill
 except ImportError as error:
     sys.exit(f"ci-toolkit: {error}. The command line needs: pip install 'ci-toolkit[cli]'")
 
@@ -82,6 +84,8 @@ app.command("chat")(chat)
 app.command("run")(run)
 app.command("doctor")(doctor)
 app.command("emulate")(emulate)
+app.command("routing")(routing)
+app.command("skill")(skill)
 
 
 def main() -> None:
