@@ -5,7 +5,11 @@ command is a module of its own, and imports the extras that it needs when it run
 """
 
 import logging
+import os
+import signal
 import sys
+from importlib.metadata import version as installed_version
+from typing import Annotated, NoReturn
 
 from ci_toolkit.errors import CodeInterpreterError
 
@@ -15,6 +19,7 @@ try:
     from ci_toolkit.cli.demo import demo
     from ci_toolkit.cli.emulate import emulate
     from ci_toolkit.cli.mcp import mcp
+    from ci_toolkit.cli.run import run
 except ImportError as error:
     sys.exit(f"ci-toolkit: {error}. The command line needs: pip install 'ci-toolkit[cli]'")
 
@@ -24,15 +29,36 @@ app = typer.Typer(
     help="A code interpreter for LangChain and Strands agents.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 
+def _version(*, wanted: bool) -> None:
+    if wanted:
+        sys.stdout.write(f"ci-toolkit {installed_version('ci-toolkit')}\n")
+        raise typer.Exit
+
+
 @app.callback()
-def _root() -> None:
+def _root(
+    *,
+    verbose: Annotated[
+        bool,
+        typer.Option("--verbose", "-v", help="Log what happens inside, on standard error."),
+    ] = False,
+    version: Annotated[  # noqa: ARG001 - answered by its callback
+        bool,
+        typer.Option("--version", help="Show the version.", callback=_version, is_eager=True),
+    ] = False,
+) -> None:
     """A code interpreter for LangChain and Strands agents."""
+    if verbose:
+        logging.getLogger().setLevel(logging.INFO)
+        logging.getLogger("ci_toolkit").setLevel(logging.DEBUG)
 
 
 app.command("demo")(demo)
+app.command("run")(run)
 app.command("emulate")(emulate)
 app.command("mcp")(mcp)
 
@@ -40,8 +66,21 @@ app.command("mcp")(mcp)
 def main() -> None:
     """Entry point of the `ci-toolkit` script."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _end)
     try:
         app()
     except CodeInterpreterError as error:
         sys.stderr.write(f"ci-toolkit: {error}\n")
         sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)
+    except BrokenPipeError:
+        # Whoever read the output has enough of it; the interpreter would complain once more.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(128 + signal.SIGPIPE)
+
+
+def _end(number: int, _frame: object) -> NoReturn:
+    """Ends the process as an exception does, so that sandboxes are ended with it."""
+    sys.exit(128 + number)

@@ -178,7 +178,7 @@ def open_interpreter(  # noqa: PLR0913 - each is an option of the command line
     return CodeInterpreter(engine, place, limits=limits)
 
 
-def open_backend(
+def open_backend(  # noqa: PLR0913 - each is an option of the command line
     name: BackendName,
     *,
     isolation: IsolationName = "bubblewrap",
@@ -188,7 +188,7 @@ def open_backend(
     identifier: str | None = None,
     endpoint_url: str | None = None,
     session_timeout: int = 3600,
-    **more: Any,
+    output_bytes: int | None = None,
 ) -> Backend:
     """The backend of this name; it has to be closed.
 
@@ -201,12 +201,12 @@ def open_backend(
         identifier: Of the service.
         endpoint_url: Of the service.
         session_timeout: Of the service.
-        more: Arguments that the backend takes and that are no options.
+        output_bytes: How much of each output stream of a run a local one answers.
 
     Raises:
         ConfigurationError: An option cannot be, or something is not installed.
     """
-    settings: dict[str, Any] = {"network": network, **more}
+    settings: dict[str, Any] = {"network": network}
     if name == "memory":
         from ci_toolkit.backends.memory import InMemoryBackend  # noqa: PLC0415 - only if asked for
 
@@ -214,6 +214,8 @@ def open_backend(
     if name == "local":
         from ci_toolkit.backends.local import LocalBackend  # noqa: PLC0415 - only if asked for
 
+        if output_bytes is not None:
+            settings["output_bytes"] = output_bytes
         return LocalBackend(isolation=isolation, python=python, **settings)
     from ci_toolkit.backends.agentcore import AgentCoreBackend  # noqa: PLC0415 - slow to import
 
