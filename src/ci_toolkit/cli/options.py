@@ -128,7 +128,7 @@ SessionTimeoutOption = Annotated[
 WorkspaceOption = Annotated[
     str,
     typer.Option(
-        help="Where files are kept: a folder, s3://BUCKET[/PREFIX], or 'memory'.",
+        help="Where files are kept: a folder, s3://BUCKET/PREFIX, or 'memory'.",
         metavar="PLACE",
         envvar="CI_TOOLKIT_WORKSPACE",
         show_envvar=False,
