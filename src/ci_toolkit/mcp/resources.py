@@ -66,9 +66,13 @@ def read_resource(
         return _contents(uri, _skill_text(uri))
     if not uri.startswith(_WORKSPACE):
         raise _missing(uri)
+    path = unquote(uri.removeprefix(_WORKSPACE))
+    # Only what is listed, here too: what a client sent is never made into a key.
+    if not any(stored.key == path for stored in interpreter.files(scope, path)):
+        raise _missing(uri)
     content = bytearray()
     try:
-        for piece in interpreter.open(unquote(uri.removeprefix(_WORKSPACE)), scope=scope):
+        for piece in interpreter.open(path, scope=scope):
             content += piece
             if len(content) > _MOST_BYTES:
                 raise MCPError(
