@@ -187,9 +187,10 @@ async def test_output_goes_out_as_progress_while_the_code_runs(
         result = await client.call_tool("execute_code", {"code": "go"}, progress_callback=note)
 
     assert "one" in text(result)
-    assert seen[0] == (1, "one\n")
-    assert "".join(message or "" for _, message in seen).startswith("one\ntwo\n")
-    assert [number for number, _ in seen] == sorted({number for number, _ in seen})
+    numbers, messages = zip(*seen, strict=True)
+    assert messages[0] == "one\n"
+    assert "".join(messages).startswith("one\ntwo\n")
+    assert list(numbers) == list(range(1, len(seen) + 1))
 
 
 async def test_a_flood_of_output_is_sent_in_few_pieces_and_to_its_end(

@@ -175,17 +175,15 @@ class _Sessions:
     async def _ended_by_client(
         self, connection: HTTPConnection, user_id: str, receive: Receive, send: Send
     ) -> None:
-        statuses: list[int] = []
+        session_id = connection.headers.get("mcp-session-id", "")
 
-        async def noting(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                statuses.append(message["status"])
+        async def end_and_send(message: Message) -> None:
+            # The transport says whether there was such a session, and whether it was this user's.
+            if message.get("status") == 200 and session_id:
+                await run_sync(self._server.end, Scope(user_id=user_id, session_id=session_id))
             await send(message)
 
-        await self._app(connection.scope, receive, noting)
-        session_id = connection.headers.get("mcp-session-id")
-        if session_id and statuses == [200]:
-            await run_sync(self._server.end, Scope(user_id=user_id, session_id=session_id))
+        await self._app(connection.scope, receive, end_and_send)
 
 
 def _is_loopback(host: str) -> bool:
@@ -196,8 +194,10 @@ def _is_loopback(host: str) -> bool:
 
 
 def _listen(host: str, port: int) -> socket.socket:
+    if not 0 <= port <= 65_535:
+        raise ConfigurationError(f"Cannot listen at {host}:{port}: there is no such port.")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family, backlog=512)
-    except (OSError, OverflowError) as error:
+    except OSError as error:
         raise ConfigurationError(f"Cannot listen at {host}:{port}: {error}") from error
