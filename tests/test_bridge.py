@@ -177,7 +177,13 @@ def test_idle_threads_keep_no_process_alive() -> None:
 
 @pytest.mark.parametrize(
     ("door", "missing"),
-    [("langchain", "langchain"), ("langchain", "langchain_core"), ("strands", "strands")],
+    [
+        ("langchain", "langchain"),
+        ("langchain", "langchain_core"),
+        ("strands", "strands"),
+        ("mcp", "mcp"),
+        ("mcp", "mcp_types"),
+    ],
 )
 def test_a_missing_extra_is_answered_with_the_line_that_installs_it(
     door: str, missing: str

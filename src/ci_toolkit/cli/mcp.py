@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+from threading import Thread
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["mcp"]
 
 _OWNER = "owner"
+_PATIENCE_SECONDS = 10.0
 _HTTP = "Over HTTP"
 
 
@@ -125,7 +127,7 @@ def mcp(  # noqa: PLR0913 - each is an option
 def _serve_stdio(server: "CodeInterpreterServer") -> None:
     from ci_toolkit.mcp import serve_stdio  # noqa: PLC0415 - an extra
 
-    for kind in (signal.SIGINT, signal.SIGTERM):
+    for kind in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(kind, lambda number, _: _leave(server.interpreter, number))
     if sys.stdin.isatty():
         sys.stderr.write(
@@ -136,8 +138,10 @@ def _serve_stdio(server: "CodeInterpreterServer") -> None:
 
 
 def _leave(interpreter: CodeInterpreter, number: int) -> None:
-    """Ends at once: a thread that waits for stdin would keep the process until it is closed."""
-    interpreter.close()
+    """Ends sandboxes and the process, which a thread that waits for stdin would keep."""
+    closing = Thread(target=interpreter.close, daemon=True)
+    closing.start()
+    closing.join(_PATIENCE_SECONDS)
     os._exit(128 + number)
 
 
