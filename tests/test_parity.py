@@ -4,11 +4,13 @@ import asyncio
 from base64 import b64decode
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from langchain.agents import create_agent
 from langchain_core.messages import ToolMessage
+from mcp import Client
+from mcp_types import CallToolResult
 from strands import Agent
 from strands.agent.conversation_manager import NullConversationManager
 
@@ -16,6 +18,7 @@ from ci_toolkit import CodeInterpreter, Limits, Scope
 from ci_toolkit.backends.memory import InMemoryBackend
 from ci_toolkit.errors import AccessDeniedError, SandboxLostError, ThrottledError
 from ci_toolkit.langchain import CodeInterpreterToolkit
+from ci_toolkit.mcp import create_server
 from ci_toolkit.results import Execution
 from ci_toolkit.strands import code_interpreter_tools
 from ci_toolkit.testing.script import Calls, Turn
@@ -225,6 +228,26 @@ def strands_async(interpreter: CodeInterpreter, backend: InMemoryBackend) -> lis
     return from_strands(agent)
 
 
+def mcp_modern(interpreter: CodeInterpreter, backend: InMemoryBackend) -> list[Seen]:
+    return asyncio.run(over_mcp(interpreter, backend, "auto"))
+
+
+def mcp_legacy(interpreter: CodeInterpreter, backend: InMemoryBackend) -> list[Seen]:
+    return asyncio.run(over_mcp(interpreter, backend, "legacy"))
+
+
+async def over_mcp(
+    interpreter: CodeInterpreter, backend: InMemoryBackend, mode: Literal["auto", "legacy"]
+) -> list[Seen]:
+    seen = []
+    server = create_server(interpreter, scope=SCOPE, workspace_tools=True)
+    async with Client(server, mode=mode) as client:
+        for case in CASES.values():
+            case.before(backend)
+            seen.append(from_mcp(await client.call_tool(case.tool, dict(case.arguments))))
+    return seen
+
+
 def from_langchain(message: ToolMessage) -> Seen:
     assert isinstance(message.artifact, dict)
     is_error = message.status == "error"
@@ -256,6 +279,18 @@ def from_strands(agent: Agent) -> list[Seen]:
     return seen
 
 
+def from_mcp(result: CallToolResult) -> Seen:
+    assert result.structured_content["is_error"] is result.is_error
+    text, *pictures = result.content
+    assert text.type == "text"
+    assert result.structured_content["text"] == text.text
+    images = []
+    for picture in pictures:
+        assert picture.type == "image"
+        images.append((picture.mime_type, b64decode(picture.data)))
+    return Seen(result.is_error, text.text, tuple(images))
+
+
 def test_the_cases_end_as_they_say(interpreter: CodeInterpreter, backend: InMemoryBackend) -> None:
     seen = dict(zip(CASES, bare(interpreter, backend), strict=True))
 
@@ -266,7 +301,9 @@ def test_the_cases_end_as_they_say(interpreter: CodeInterpreter, backend: InMemo
 
 
 @pytest.mark.parametrize(
-    "door", [langchain_sync, langchain_async, strands_sync, strands_async], ids=lambda d: d.__name__
+    "door",
+    [langchain_sync, langchain_async, strands_sync, strands_async, mcp_modern, mcp_legacy],
+    ids=lambda d: d.__name__,
 )
 def test_every_door_gives_the_outcome_of_the_bare_interpreter(
     door: Callable[[CodeInterpreter, InMemoryBackend], list[Seen]],
