@@ -127,4 +127,5 @@ def _contents(uri: str, content: bytes) -> types.TextResourceContents | types.Bl
 
 
 def _missing(uri: str) -> MCPError:
-    return MCPError(code=types.INVALID_PARAMS, message=f"There is no resource {uri[:500]!r}.")
+    said = f"There is no resource {uri[:500]!r}."
+    return MCPError(code=types.INVALID_PARAMS, message=said, data={"uri": uri})
