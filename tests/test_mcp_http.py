@@ -15,7 +15,7 @@ from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 from mcp_types import CallToolResult
 
-from ci_toolkit import CodeInterpreter, ConfigurationError
+from ci_toolkit import CodeInterpreter, ConfigurationError, Scope
 from ci_toolkit.backends.memory import InMemoryBackend, Request
 from ci_toolkit.mcp import SESSION_KEY, FixedTokens, create_server, http_app, serve_http
 
@@ -229,6 +229,25 @@ async def test_users_who_name_the_same_session_have_each_their_own(
             counts.append(text(await client.call_tool("execute_code", COUNT, meta=meta)))
 
     assert counts == ["1", "2", "1"]
+
+
+@both_eras
+async def test_the_host_can_make_a_scope_of_the_authenticated_user(
+    interpreter: CodeInterpreter, mode: Mode
+) -> None:
+    def whose(context: Any) -> Scope:
+        return Scope(user_id=context.request.user.access_token.client_id, session_id="main")
+
+    server = create_server(interpreter, scope=whose)
+    counts = []
+    with serving(http_app(server, token_verifier=FixedTokens({"ada": ADA, "bob": BOB}))) as url:
+        for token in [ADA, ADA, BOB]:
+            async with client_of(url, token, mode) as client:
+                counts.append(text(await client.call_tool("execute_code", COUNT)))
+
+    assert counts == ["1", "2", "1"]
+    ada = Scope(user_id="ada", session_id="main")
+    assert interpreter.call("execute_code", COUNT, scope=ada).text == "3"
 
 
 def test_a_handle_is_worth_nothing_to_another_user(guarded: str) -> None:
