@@ -14,6 +14,8 @@ import threading
 from collections.abc import Iterable
 from typing import Any
 
+_TURN_SECONDS = 0.5
+
 _asked = threading.Event()
 
 
@@ -23,8 +25,11 @@ def start_run() -> None:
 
 
 def asked() -> bool:
-    """Whether the guest has asked for this run to stop."""
-    return _asked.is_set()
+    """Whether the guest has asked for this run to stop.
+
+    Waits a little, since the signal can be here before the thread had a turn to read the byte.
+    """
+    return _asked.wait(_TURN_SECONDS)
 
 
 def listen(descriptor: int, app: Any) -> None:
