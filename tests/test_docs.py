@@ -16,6 +16,7 @@ from ci_toolkit.testing.scripted_strands import ScriptedModel
 
 ROOT = Path(__file__).parent.parent
 CALL = [("execute_code", {"code": "print(6 * 7)"})]
+CALL_ALWAYS = [CALL] * 1000
 
 
 def blocks(page: str) -> list[str]:
@@ -111,3 +112,18 @@ def test_the_settings_that_the_page_on_mcp_shows_start_the_command() -> None:
         with pytest.raises(SystemExit) as ended:
             app([*server["args"], "--help"])
         assert ended.value.code == 0
+
+
+@pytest.mark.filterwarnings("ignore:Support for class-based `config`")  # a library of deepagents
+@pytest.mark.parametrize("number", range(4))
+def test_the_page_on_the_skill_runs(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The models answer everything with a call of the sandbox, where an agent is only built."""
+    monkeypatch.chdir(tmp_path)
+    model: Any = ScriptedModel if number == 1 else ScriptedChatModel
+    with CodeInterpreter(InMemoryBackend()) as interpreter:
+        names: dict[str, Any] = {"interpreter": interpreter, "model": model(CALL_ALWAYS)}
+        run(blocks("docs/skill.md")[number], names)
+
+    assert {"agent", "report"} & names.keys()

@@ -19,7 +19,9 @@ try:
     from ci_toolkit.cli.demo import demo
     from ci_toolkit.cli.emulate import emulate
     from ci_toolkit.cli.mcp import mcp
+    from ci_toolkit.cli.routing import routing
     from ci_toolkit.cli.run import run
+    from ci_toolkit.cli.skill import skill
 except ImportError as error:
     sys.exit(f"ci-toolkit: {error}. The command line needs: pip install 'ci-toolkit[cli]'")
 
@@ -61,6 +63,8 @@ app.command("demo")(demo)
 app.command("run")(run)
 app.command("emulate")(emulate)
 app.command("mcp")(mcp)
+app.command("routing")(routing)
+app.command("skill")(skill)
 
 
 def main() -> None:

@@ -57,7 +57,7 @@ RULES: Final = (
     "`output_filename` is exactly the name of the file that the code saves.",
     "Do shell work with `execute_command`.",
     "Manage files with `file_operations`.",
-    "State persists between calls, so build up in steps: load, then analyse, then export.",
+    "State persists between calls, so build up in steps: load, analyse, export.",
 )
 """What a model is to do."""
 
@@ -88,7 +88,7 @@ MISTAKES: Final = (
     Mistake(wrong="shell work in `execute_code`", right="`execute_command`"),
     Mistake(
         wrong="binary content through a `file_operations` write",
-        right="make the file with code and a library for its format",
+        right="make the file with code",
     ),
 )
 """What goes wrong most often."""

@@ -20,7 +20,7 @@ from ci_toolkit.skill.routes import (
     WORKSPACE_SKILL,
 )
 
-__all__ = ["bullets", "signature", "skill_prompt"]
+__all__ = ["signature", "skill_prompt"]
 
 
 def skill_prompt(
@@ -58,16 +58,16 @@ def skill_prompt(
         "## Whether to run code",
         _whether(skills),
         "## Code interpreter or code agent",
-        bullets(f"{c.respect}: {c.interpreter} vs. {c.agent}" for c in COMPARISON),
+        _bullets(f"{c.respect}: {c.interpreter} vs. {c.agent}" for c in COMPARISON),
         _code_agent(skills),
         "## Tools",
-        bullets(f"`{signature(offer)}`: {USES[offer.tool.name]}" for offer in offered),
+        _bullets(f"`{signature(offer)}`: {USES[offer.tool.name]}" for offer in offered),
         "## This sandbox",
-        bullets([*_place(backend), *_files(skills, workspace_tools=workspace_tools)]),
+        _bullets([*_place(backend), *_files(skills, workspace_tools=workspace_tools)]),
         "## Rules",
-        bullets(RULES),
+        _bullets(RULES),
         "Common mistakes:",
-        bullets(f"{mistake.wrong} → {mistake.right}" for mistake in MISTAKES),
+        _bullets(f"{mistake.wrong} → {mistake.right}" for mistake in MISTAKES),
         NO_OUTSIDERS,
     ]
     return _renamed("\n\n".join(sections), offered)
@@ -79,7 +79,7 @@ def signature(offer: Offer) -> str:
     return f"{offer.tool.name}({parameters})"
 
 
-def bullets(lines: Iterable[str]) -> str:
+def _bullets(lines: Iterable[str]) -> str:
     """Lines as a Markdown list."""
     return "\n".join(f"- {line}" for line in lines)
 
@@ -96,6 +96,10 @@ def _parameter(arguments: type[Arguments], name: str) -> str:
     return f'{name}="{default}"' if isinstance(default, str) else f"{name}={default!r}"
 
 
+_LEAVE: Final = "Leave production work to the specialised skill, even where you could do it here:"
+_READ_HERE: Final = "Reading or counting what such files hold stays here."
+
+
 def _whether(skills: frozenset[str]) -> str:
     answers = [f"{item.request}: {item.answer}" for item in NOTHING_TO_RUN]
     here = [f"{route.task} ({route.reason})" for route in ROUTES if route.skill == SKILL]
@@ -107,10 +111,9 @@ def _whether(skills: frozenset[str]) -> str:
     missing = [
         f"{route.task} ({route.instead})" for route in SPECIALISED if route.skill not in skills
     ]
-    parts = ["Run nothing for:", bullets(answers), "Run code here to:", bullets(here)]
+    parts = ["Run nothing for:", _bullets(answers), "Run code here to:", _bullets(here)]
     if elsewhere:
-        lead = "Leave production work to the specialised skill, also where you could do it here:"
-        parts += [lead, bullets(elsewhere)]
+        parts += [_LEAVE, _bullets(elsewhere), _READ_HERE]
     if missing:
         parts.append(f"Make these here: {', '.join(missing)}.")
     return "\n\n".join(parts)
@@ -119,25 +122,21 @@ def _whether(skills: frozenset[str]) -> str:
 def _code_agent(skills: frozenset[str]) -> str:
     if CODE_AGENT in skills:
         return f"Hand the latter kind of work to `{CODE_AGENT}`."
-    return "There is no code agent here: do such work in steps, and say what is left undone."
+    return "No code agent is here: do such work in steps, and say what is left undone."
 
 
 def _place(backend: Backend | None) -> list[str]:
     """What the sandbox can do."""
-    names = tuple(LANGUAGES) if backend is None else backend.languages
-    uses = [f"{_label(n)} ({LANGUAGES[n].good_for})" if n in LANGUAGES else n for n in names]
+    languages = [name for name in LANGUAGES if backend is None or name in backend.languages]
+    uses = [f"{LANGUAGES[name].label} ({LANGUAGES[name].good_for})" for name in languages]
     facts = [f"Languages: {', '.join(uses)}."]
     if backend is None:
         return facts
     able = backend.abilities
-    forgetful = [_label(name) for name in names if name not in able.stateful]
+    forgetful = [LANGUAGES[name].label for name in languages if name not in able.stateful]
     if forgetful:
         facts.append(f"Variables of {', '.join(forgetful)} are lost after a call: use files.")
     return [*facts, _NETWORK[able.network]]
-
-
-def _label(name: str) -> str:
-    return LANGUAGES[name].label if name in LANGUAGES else name
 
 
 _NETWORK: Final = {
@@ -153,10 +152,10 @@ _NETWORK: Final = {
 
 def _files(skills: frozenset[str], *, workspace_tools: bool) -> list[str]:
     facts = [
-        "Uploaded files are already in the working directory.",
+        "Uploads are already in the working directory.",
         (
-            "Only saved files outlive the sandbox: name one as `output_filename`, or call "
-            f"`ci_push_to_workspace`. They lie in the workspace under `{SKILL}/`."
+            "Only files saved by `output_filename` or `ci_push_to_workspace` outlive the sandbox; "
+            f"they lie in `{SKILL}/` of the workspace."
         ),
     ]
     reading = f'`workspace_read("{SKILL}/chart.png")`, `workspace_list("{SKILL}/")`'

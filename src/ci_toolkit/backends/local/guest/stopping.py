@@ -14,9 +14,8 @@ import threading
 from collections.abc import Iterable
 from typing import Any
 
-_TURN_SECONDS = 0.5
-
 _asked = threading.Event()
+_HEARD_SECONDS = 0.5
 
 
 def start_run() -> None:
@@ -27,9 +26,9 @@ def start_run() -> None:
 def asked() -> bool:
     """Whether the guest has asked for this run to stop.
 
-    Waits a little, since the signal can be here before the thread had a turn to read the byte.
+    The byte was sent before the signal, but a signal can be heard before the thread is awake.
     """
-    return _asked.wait(_TURN_SECONDS)
+    return _asked.wait(_HEARD_SECONDS)
 
 
 def listen(descriptor: int, app: Any) -> None:
