@@ -383,7 +383,8 @@ async def test_saved_files_and_uploads_are_resources(
     async with Client(create_server(interpreter, scope=SCOPE), mode=mode) as client:
         await client.call_tool("execute_code", PICTURE)
         (template,) = (await client.list_resource_templates()).resource_templates
-        _, *files = (await client.list_resources()).resources
+        listed = (await client.list_resources()).resources
+        files = [resource for resource in listed if resource.uri.startswith("workspace:")]
         contents = [(await client.read_resource(file.uri)).contents[0] for file in files]
 
     assert template.uri_template == "workspace:///{+path}"

@@ -17,6 +17,7 @@ from ci_toolkit.workspaces.base import StoredFile
 __all__ = ["WORKSPACE_TEMPLATE", "list_resources", "read_resource"]
 
 _SKILL: Final = f"skill://{SKILL_DIR.name}/"
+_SKILL_TITLE: Final = "When and how to use the code interpreter"
 _WORKSPACE: Final = "workspace:///"
 _PAGE = 500
 _MOST_BYTES = 10_000_000
@@ -86,16 +87,16 @@ def read_resource(
 
 
 def _skill_resources() -> list[types.Resource]:
-    pages = sorted(path for path in SKILL_DIR.rglob("*.md"))
+    pages = {path.relative_to(SKILL_DIR).as_posix(): path for path in SKILL_DIR.rglob("*.md")}
     return [
         types.Resource(
-            uri=f"{_SKILL}{quote(page.relative_to(SKILL_DIR).as_posix())}",
-            name=page.name,
-            title="When and how to use the code interpreter" if page.name == "SKILL.md" else None,
+            uri=f"{_SKILL}{quote(name)}",
+            name=name,
+            title=_SKILL_TITLE if name == "SKILL.md" else None,
             mime_type="text/markdown",
             size=page.stat().st_size,
         )
-        for page in pages
+        for name, page in sorted(pages.items())
     ]
 
 
