@@ -17,7 +17,14 @@ from mcp_types import CallToolResult
 
 from ci_toolkit import CodeInterpreter, ConfigurationError, Scope
 from ci_toolkit.backends.memory import InMemoryBackend, Request
-from ci_toolkit.mcp import SESSION_KEY, FixedTokens, create_server, http_app, serve_http
+from ci_toolkit.mcp import (
+    SESSION_KEY,
+    FixedTokens,
+    create_server,
+    http_app,
+    one_session,
+    serve_http,
+)
 
 Mode = Literal["auto", "legacy"]
 
@@ -232,13 +239,14 @@ async def test_users_who_name_the_same_session_have_each_their_own(
 
 
 @both_eras
-async def test_the_host_can_make_a_scope_of_the_authenticated_user(
-    interpreter: CodeInterpreter, mode: Mode
+@pytest.mark.parametrize("by_hand", [False, True])
+async def test_each_user_can_have_one_session_for_all_their_clients(
+    interpreter: CodeInterpreter, mode: Mode, by_hand: bool
 ) -> None:
     def whose(context: Any) -> Scope:
         return Scope(user_id=context.request.user.access_token.client_id, session_id="main")
 
-    server = create_server(interpreter, scope=whose)
+    server = create_server(interpreter, scope=whose if by_hand else one_session("main"))
     counts = []
     with serving(http_app(server, token_verifier=FixedTokens({"ada": ADA, "bob": BOB}))) as url:
         for token in [ADA, ADA, BOB]:

@@ -24,7 +24,6 @@ from ci_toolkit.cli.options import (
 from ci_toolkit.errors import ConfigurationError
 from ci_toolkit.interpreter import CodeInterpreter
 from ci_toolkit.limits import Limits
-from ci_toolkit.scope import Scope
 
 if TYPE_CHECKING:
     from ci_toolkit.mcp import CodeInterpreterServer, FixedTokens
@@ -71,8 +70,8 @@ def mcp(  # noqa: PLR0913 - each is an option
     session: Annotated[
         str | None,
         typer.Option(
-            help="One session for all clients, which goes on after a restart; without it each "
-            "has its own.",
+            help="One session for all clients of a user, which goes on after a restart; without "
+            "it each client has its own.",
             metavar="NAME",
         ),
     ] = None,
@@ -95,7 +94,7 @@ def mcp(  # noqa: PLR0913 - each is an option
 ) -> None:
     """Serve the tools to MCP clients, such as Claude, editors and agents."""
     try:
-        from ci_toolkit.mcp import create_server  # noqa: PLC0415 - an extra
+        from ci_toolkit.mcp import create_server, one_session  # noqa: PLC0415 - an extra
     except ImportError as error:
         sys.exit(f"ci-toolkit: {error}")
     with open_interpreter(
@@ -112,7 +111,7 @@ def mcp(  # noqa: PLR0913 - each is an option
     ) as interpreter:
         server = create_server(
             interpreter,
-            scope=None if session is None else Scope(user_id=_OWNER, session_id=session),
+            scope=None if session is None else one_session(session),
             workspace_tools=workspace_tools,
             images=images,
             structured=structured,

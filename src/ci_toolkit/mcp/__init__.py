@@ -7,7 +7,7 @@ from ci_toolkit.doors import extra
 
 with extra("mcp", "mcp", "mcp_types", "anyio", "starlette", "uvicorn"):
     from ci_toolkit.mcp.http import http_app, serve_http
-    from ci_toolkit.mcp.scopes import SESSION_KEY
+    from ci_toolkit.mcp.scopes import SESSION_KEY, one_session
     from ci_toolkit.mcp.server import CodeInterpreterServer, create_server
     from ci_toolkit.mcp.stdio import serve_stdio
     from ci_toolkit.mcp.tokens import FixedTokens
@@ -18,6 +18,7 @@ __all__ = [
     "FixedTokens",
     "create_server",
     "http_app",
+    "one_session",
     "serve_http",
     "serve_stdio",
 ]

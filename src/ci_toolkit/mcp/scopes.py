@@ -1,6 +1,7 @@
 """Whose conversation an MCP request belongs to, from what its transport and its host say of it."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -15,7 +16,15 @@ from ci_toolkit.errors import ToolError
 from ci_toolkit.mcp.handles import Handles
 from ci_toolkit.scope import Scope
 
-__all__ = ["SESSION_KEY", "TICKET", "Identity", "Ticket", "principal", "requested_scope"]
+__all__ = [
+    "SESSION_KEY",
+    "TICKET",
+    "Identity",
+    "Ticket",
+    "one_session",
+    "principal",
+    "requested_scope",
+]
 
 SESSION_KEY: Final = "dev.ci-toolkit/session"
 """The key of `_meta` that names a session: in a request the host's, in a result the server's."""
@@ -24,6 +33,7 @@ TICKET: Final = "ci_toolkit.ticket"
 """The key of an ASGI scope under which `http_app` leaves a client's `Ticket`."""
 
 _LONGEST_NAME = 200
+_OWNER = "owner"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +77,25 @@ def principal(connection: HTTPConnection) -> str:
         quote(part or "", safe="") for part in principal_components(user.access_token)
     )
     return "/".join([client, *others]) if any(others) else client
+
+
+def one_session(name: str) -> Callable[[ServerRequestContext[Any, Any]], Scope]:
+    """A `scope` option: one session of this name for each user, whichever client they use.
+
+    Over HTTP a user is who a token verifier says. Where there is none, and over stdio, whoever
+    reaches the server is the one user that it has.
+
+    Raises:
+        ConfigurationError: It cannot be a name.
+    """
+    owner = Scope(user_id=_OWNER, session_id=name)
+
+    def find(context: ServerRequestContext[Any, Any]) -> Scope:
+        request = context.request
+        user = principal(request) if isinstance(request, HTTPConnection) else ""
+        return replace(owner, user_id=user) if user else owner
+
+    return find
 
 
 def requested_scope(

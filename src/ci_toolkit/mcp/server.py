@@ -114,7 +114,7 @@ class CodeInterpreterServer(Server[str]):
             handle = identity.handle
         except CodeInterpreterError as error:
             told = error if isinstance(error, ToolError) else ConfigurationError(str(error))
-            outcome = self._bridge.refuse(params.name, told)
+            outcome = self._bridge.refuse(params.name[:200], told)
         else:
             outcome = await self._answer(context, offer, params.arguments, identity.scope)
             await self._keep_few(identity)
