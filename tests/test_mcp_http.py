@@ -14,6 +14,8 @@ import uvicorn
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 from mcp_types import CallToolResult
+from starlette.applications import Starlette
+from starlette.routing import Mount
 
 from ci_toolkit import CodeInterpreter, ConfigurationError, Scope
 from ci_toolkit.backends.memory import InMemoryBackend, Request
@@ -101,21 +103,24 @@ def text(result: CallToolResult) -> str:
     return block.text
 
 
+HEADERS = {
+    "Accept": "application/json, text/event-stream",
+    "MCP-Protocol-Version": VERSION,
+    "Mcp-Method": "tools/call",
+    "Mcp-Name": "execute_code",
+}
+
+
+def body(arguments: dict[str, str], session: str = "") -> dict[str, Any]:
+    meta = {**META, SESSION_KEY: session} if session else META
+    params = {"name": "execute_code", "arguments": arguments, "_meta": meta}
+    return {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
+
+
 def post(url: str, *, session: str = "", **headers: str) -> Any:
     """One call of today's protocol by a client that keeps nothing, and its answer."""
-    meta = {**META, SESSION_KEY: session} if session else META
-    params = {"name": "execute_code", "arguments": COUNT, "_meta": meta}
     response = httpx2.post(
-        url,
-        json={"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params},
-        headers={
-            "Accept": "application/json, text/event-stream",
-            "MCP-Protocol-Version": VERSION,
-            "Mcp-Method": "tools/call",
-            "Mcp-Name": "execute_code",
-            **headers,
-        },
-        timeout=30,
+        url, json=body(COUNT, session), headers={**HEADERS, **headers}, timeout=30
     )
     if response.status_code != 200:
         return response
@@ -319,6 +324,26 @@ def test_of_sessions_that_nobody_comes_back_to_few_are_kept(
     assert said(post(url, session=kept)) == "3"
 
 
+async def test_nor_of_those_whose_client_did_not_wait_for_the_first_answer(
+    url: str, backend: InMemoryBackend
+) -> None:
+    begun, ended = Event(), Event()
+    backend.reply("wait", waiting(begun, ended))
+    for _ in range(34):
+        begun.clear()
+        ended.clear()
+        async with httpx2.AsyncClient(headers=HEADERS, timeout=30) as http:
+            call = asyncio.create_task(http.post(url, json=body({"code": "wait"})))
+            assert await asyncio.to_thread(begun.wait, 20)
+            call.cancel()
+            await asyncio.wait({call})
+        assert await asyncio.to_thread(ended.wait, 20)
+
+    # The next answer comes after all of theirs.
+    await asyncio.to_thread(post, url)
+    assert len(backend.sandboxes) <= 33
+
+
 @both_eras
 async def test_a_call_that_is_cancelled_interrupts_its_run_and_leaves_the_session(
     url: str, backend: InMemoryBackend, mode: Mode
@@ -381,6 +406,20 @@ def test_a_further_name_is_let_in_by_the_host(interpreter: CodeInterpreter) -> N
     with serving(app) as url:
         assert said(post(url, Host="tools.example.com")) == "1"
         assert post(url).status_code == 421
+
+
+@both_eras
+async def test_it_works_inside_another_application(
+    interpreter: CodeInterpreter, mode: Mode
+) -> None:
+    app = http_app(create_server(interpreter))
+    lifespan: Any = lambda _: app.router.lifespan_context(app)  # noqa: E731 - typed by its place
+    outer = Starlette(routes=[Mount("/tools", app)], lifespan=lifespan)
+    with serving(outer) as url:
+        async with Client(url.replace("/mcp", "/tools/mcp"), mode=mode) as client:
+            counts = [text(await client.call_tool("execute_code", COUNT)) for _ in range(2)]
+
+    assert counts == ["1", "2"]
 
 
 def test_a_body_that_is_too_large_is_refused(url: str) -> None:

@@ -52,6 +52,9 @@ def http_app(
     Clients of protocols from 2026-07-28 on have no session of the transport; those that keep
     cookies, as the Python SDK does, have one all the same.
 
+    Mounted in another application, it needs its lifespan run by that one:
+    `Starlette(routes=[Mount("/tools", app)], lifespan=lambda _: app.router.lifespan_context(app))`.
+
     Args:
         server: Serves the requests; one application for each server.
         path: Where the endpoint is.
@@ -163,7 +166,8 @@ class _Sessions:
         if not self._server.handles.owns(handle, user_id):
             ticket = Ticket(handle=self._server.handles.mint(user_id), fresh=True)
         secure = "; Secure" if connection.scope["scheme"] == "https" else ""
-        cookie = f"{_COOKIE}={ticket.handle}; Path={self._path}; HttpOnly; SameSite=Strict{secure}"
+        path = connection.scope.get("root_path", "") + self._path
+        cookie = f"{_COOKIE}={ticket.handle}; Path={path}; HttpOnly; SameSite=Strict{secure}"
 
         async def send_with_cookie(message: Message) -> None:
             if ticket.fresh and message["type"] == "http.response.start":

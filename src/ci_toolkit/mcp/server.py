@@ -112,12 +112,14 @@ class CodeInterpreterServer(Server[str]):
             offer = self._offer(params.name)
             identity = self._identity(context)
             handle = identity.handle
-        except CodeInterpreterError as error:
-            told = error if isinstance(error, ToolError) else ConfigurationError(str(error))
-            outcome = self._bridge.refuse(params.name[:200], told)
+        except (ToolError, ConfigurationError) as error:
+            outcome = self._bridge.refuse(params.name[:200], error)
         else:
-            outcome = await self._answer(context, offer, params.arguments, identity.scope)
-            await self._keep_few(identity)
+            try:
+                outcome = await self._answer(context, offer, params.arguments, identity.scope)
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await self._keep_few(identity)
         client = context.session.client_params
         hidden = hides_content(client.client_info if client else None)
         return tool_result(
@@ -262,13 +264,14 @@ def create_server(
 ) -> CodeInterpreterServer:
     """The code interpreter's tools as an MCP server, for any client and any transport.
 
-    Serve it with `serve_stdio` or `serve_http`, mount `http_app` in an application of your own, or
-    give it to `mcp.Client` as it is. Each outcome becomes a tool result: its text, pictures as
-    image content after it, `isError` where the call failed, and its record as structured content.
-    Live output goes out as progress notifications where the client asks for them. A request that
-    its client cancels, or no longer waits for, interrupts its run; the session goes on. The skill's
-    text is the server's instructions, a prompt and a resource; saved files and uploads of the
-    conversation are resources, too.
+    Serve it with `serve_stdio`, `serve_http` or `http_app`, or give it to `mcp.Client` as it is.
+
+    Each outcome becomes a tool result: its text, pictures as image content after it, `isError`
+    where the call failed, and its record as structured content. Live output goes out as progress
+    notifications where the client asks for them. A request that its client cancels, or no longer
+    waits for, interrupts its run; the session goes on. The skill's text is the server's
+    instructions, a prompt and a resource; saved files and uploads of the conversation are
+    resources, too.
 
     Args:
         interpreter: Answers the calls; closing it is up to its owner.
