@@ -6,6 +6,7 @@ Here those that ask for something that ours does are led to ours: `test_image_co
 """
 
 import json
+import os
 import shutil
 import subprocess
 import threading
@@ -114,9 +115,17 @@ def runner(package: str) -> list[str] | str:
     if npx is None:
         return "npx, which brings the conformance runner, is not installed"
     command = [npx, "--yes", "-p", NODE, "-p", package, "conformance"]
-    tried = subprocess.run(
-        [*command, "--version"], capture_output=True, text=True, timeout=150, check=False
-    )
+    try:
+        tried = subprocess.run(
+            [*command, "--version"],
+            capture_output=True,
+            text=True,
+            timeout=150,
+            check=False,
+            env={"npm_config_fetch_retries": "0", **os.environ},
+        )
+    except subprocess.TimeoutExpired:
+        return "the conformance runner could not be fetched in time"
     return command if tried.returncode == 0 else f"the runner cannot be had: {tried.stderr[-300:]}"
 
 
