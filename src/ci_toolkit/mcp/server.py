@@ -83,7 +83,7 @@ class CodeInterpreterServer(Server[str]):
             title="Code interpreter",
             description="Runs code and commands in a sandbox, and keeps files.",
             instructions=self._guidance,
-            lifespan=_lifespan,
+            lifespan=self._connected,
             on_list_tools=self._list_tools,
             on_call_tool=self._call_tool,
             on_list_prompts=self._list_prompts,
@@ -97,6 +97,17 @@ class CodeInterpreterServer(Server[str]):
         """Ends a session that only its default key led to, and whose client is gone."""
         if self._default_scope:
             self.interpreter.close(scope)
+
+    @asynccontextmanager
+    async def _connected(self, _server: Server[str]) -> AsyncIterator[str]:
+        """The conversation of a client at the other end of streams, which ends with them."""
+        connection_id = f"connection-{uuid4().hex}"
+        try:
+            yield connection_id
+        finally:
+            scope = Scope(user_id=ANONYMOUS, session_id=connection_id)
+            with anyio.CancelScope(shield=True):
+                await run_sync(self.end, scope)
 
     async def _list_tools(
         self, _context: Context, _params: types.PaginatedRequestParams | None
@@ -236,19 +247,6 @@ class CodeInterpreterServer(Server[str]):
         if len(self._unclaimed) > _MOST_UNCLAIMED:
             _, oldest = self._unclaimed.popitem(last=False)
             await run_sync(self.end, oldest)
-
-
-@asynccontextmanager
-async def _lifespan(server: Server[str]) -> AsyncIterator[str]:
-    """The conversation of a client at the other end of streams, which ends with them."""
-    assert isinstance(server, CodeInterpreterServer)  # noqa: S101 - it is the lifespan of no other
-    connection_id = f"connection-{uuid4().hex}"
-    try:
-        yield connection_id
-    finally:
-        scope = Scope(user_id=ANONYMOUS, session_id=connection_id)
-        with anyio.CancelScope(shield=True):
-            await run_sync(server.end, scope)
 
 
 def create_server(
