@@ -145,6 +145,8 @@ class Bridge:
 
         call = self._threads().submit(copy_context().run, begin)
         ended = asyncio.wrap_future(call)
+        # What the work raises is raised from `call`; asyncio would report that nobody asked here.
+        ended.add_done_callback(lambda done: done.cancelled() or done.exception())
         try:
             while not ended.done() and not (stop is not None and stop.is_set()):
                 await asyncio.wait({ended}, timeout=None if stop is None else _POLL_SECONDS)

@@ -21,6 +21,7 @@ try:
     from ci_toolkit.cli.demo import demo
     from ci_toolkit.cli.doctor import doctor
     from ci_toolkit.cli.emulate import emulate
+    from ci_toolkit.cli.mcp import mcp
     from ci_toolkit.cli.options import in_options
     from ci_toolkit.cli.routing import routing
     from ci_toolkit.cli.run import run
@@ -84,6 +85,7 @@ app.command("chat")(chat)
 app.command("run")(run)
 app.command("doctor")(doctor)
 app.command("emulate")(emulate)
+app.command("mcp")(mcp)
 app.command("routing")(routing)
 app.command("skill")(skill)
 
