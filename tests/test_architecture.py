@@ -9,7 +9,7 @@ import ci_toolkit
 
 ROOT = Path(ci_toolkit.__file__).parent
 
-FOUNDATIONS = {"errors", "limits", "paths", "scope", "results", "cancellation"}
+FOUNDATIONS = {"errors", "limits", "paths", "scope", "results", "cancellation", "telemetry"}
 SEAMS = {"backends.base", "workspaces.base"}
 
 PLAN: dict[str, set[str]] = {
@@ -45,7 +45,13 @@ PLAN: dict[str, set[str]] = {
     "workspaces.keys": {"errors"},
     "workspaces.memory": {"workspaces.base", "workspaces.keys", "errors"},
     "workspaces.directory": {"workspaces.base", "workspaces.keys", "errors"},
-    "workspaces.s3": {"workspaces.base", "workspaces.keys", "workspaces.presigned", "errors"},
+    "workspaces.s3": {
+        "workspaces.base",
+        "workspaces.keys",
+        "workspaces.presigned",
+        "errors",
+        "telemetry",
+    },
     "schemas": {"errors"},
     "files": {"workspaces.base", "workspaces.presigned", *FOUNDATIONS},
     "moving": {"backends.base", "backends.transfers", "files", *FOUNDATIONS},

@@ -269,3 +269,35 @@ def test_a_handler_can_give_the_scope_to_all_records(scope: Scope) -> None:
         assert ScopeFilter().filter(record)
 
     assert vars(record)["session_id"] == "thread-1"
+
+
+def test_an_interpreter_tells_of_calls_starts_transfers_and_losses(scope: Scope) -> None:
+    collected = Collected()
+    backend = InMemoryBackend(run_python=True)
+    with CodeInterpreter(backend, telemetry=collected.telemetry) as interpreter:
+        interpreter.upload("in.txt", SECRET.encode(), scope=scope)
+        save = f"open('out.txt', 'w').write('{SECRET}')"
+        for _ in range(2):
+            arguments = {"code": save, "output_filename": "out.txt"}
+            interpreter.call("execute_code", arguments, scope=scope)
+        backend.lose(backend.sandboxes[0])
+        interpreter.call("execute_code", {"code": "1"}, scope=scope)
+        interpreter.call(SECRET, {}, scope=scope)
+
+    assert [span.name for span in collected.spans] == [
+        "transfer to_sandbox",
+        "start session",
+        "transfer to_workspace",
+        "execute_tool execute_code",
+        "transfer to_workspace",
+        "execute_tool execute_code",
+        "transfer to_sandbox",
+        "transfer to_sandbox",
+        "recover session",
+        "execute_tool execute_code",
+        "execute_tool unknown",
+    ]
+    sent = [attributes(s)["ci_toolkit.transfer.files"] for s in collected.spans if "_w" in s.name]
+    assert sent == [1, 0]  # What is unchanged is not sent again.
+    assert sum(value for _, value in collected.metrics["ci_toolkit.sandbox.losses"]) == 1
+    assert SECRET not in "".join(span.to_json() for span in collected.spans)

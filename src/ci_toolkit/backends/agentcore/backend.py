@@ -1,6 +1,5 @@
 """`AgentCoreBackend`: starts sessions of Amazon Bedrock AgentCore Code Interpreter."""
 
-import logging
 import os
 import re
 import threading
@@ -18,12 +17,13 @@ from ci_toolkit.backends.agentcore.settings import SYSTEM_INTERPRETER, Settings,
 from ci_toolkit.backends.base import Abilities, Sandbox
 from ci_toolkit.backends.orphans import Leftover
 from ci_toolkit.errors import ConfigurationError, SandboxLostError
+from ci_toolkit.telemetry import scoped_logger
 
 __all__ = ["AgentCoreBackend"]
 
 _SESSION_ID = re.compile(r"[0-9a-zA-Z]{1,40}")
 _LONGEST_NAME = 100
-_log = logging.getLogger(__name__)
+_log = scoped_logger(__name__)
 
 
 class AgentCoreBackend:

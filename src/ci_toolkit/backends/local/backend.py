@@ -1,6 +1,5 @@
 """`LocalBackend`: starts sandboxes on this machine; the backend room of the flow."""
 
-import logging
 import os
 import sys
 import weakref
@@ -18,10 +17,11 @@ from ci_toolkit.backends.local.pool import Pool
 from ci_toolkit.backends.local.sandbox import LANGUAGES, LocalSandbox
 from ci_toolkit.backends.orphans import Leftover
 from ci_toolkit.errors import ConfigurationError, UnsupportedError
+from ci_toolkit.telemetry import scoped_logger
 
 __all__ = ["LocalBackend"]
 
-_log = logging.getLogger(__name__)
+_log = scoped_logger(__name__)
 
 
 class LocalBackend:

@@ -1,6 +1,5 @@
 """The host folders of sandboxes, and their removal whatever code has left in them."""
 
-import logging
 import os
 import shutil
 import stat
@@ -11,8 +10,10 @@ from pathlib import Path
 
 __all__ = ["PREFIX", "identity", "make_root", "make_session", "remove"]
 
+from ci_toolkit.telemetry import scoped_logger
+
 PREFIX = "ci-toolkit-"
-_log = logging.getLogger(__name__)
+_log = scoped_logger(__name__)
 
 
 def make_root(parent: str | None) -> Path:
