@@ -65,7 +65,7 @@ PLAN: dict[str, set[str]] = {
     "doors": {"tools", *FOUNDATIONS},
     "skill": {"backends.base", "doors", "schemas", *FOUNDATIONS},
     "bridge": {"interpreter", "rendering", *FOUNDATIONS},
-    "langchain": {"bridge", "doors", "interpreter", *FOUNDATIONS},
+    "langchain": {"bridge", "doors", "interpreter", "skill", *FOUNDATIONS},
     "strands": {"bridge", "doors", "interpreter", "schemas", *FOUNDATIONS},
     "emulator": {"backends.base", "doors", *FOUNDATIONS},
     "testing": {"backends.memory", "doors", "emulator", *SEAMS, *FOUNDATIONS},

@@ -11,11 +11,11 @@ from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import StructuredTool
 
 from ci_toolkit.bridge import Bridge
-from ci_toolkit.doors import Offer
+from ci_toolkit.doors import Offer, offers
 from ci_toolkit.results import OnOutput, Outcome, Stream
 from ci_toolkit.scope import Scope
 
-__all__ = ["CodeInterpreterTool", "build_tool"]
+__all__ = ["CodeInterpreterTool", "build_tool", "build_tools"]
 
 Content = str | list[str | dict[str, Any]]
 Returned = tuple[Content | ToolMessage, dict[str, object] | None]
@@ -151,3 +151,22 @@ def build_tool(
         args_schema=offer.tool.arguments,
         response_format="content_and_artifact",
     )
+
+
+def build_tools(
+    bridge: Bridge,
+    *,
+    find_scope: Callable[[RunnableConfig], Scope],
+    workspace_tools: bool,
+    images: bool,
+    prefix: str,
+) -> list[CodeInterpreterTool]:
+    """The tools that a door offers by its options.
+
+    Raises:
+        ConfigurationError: The prefix makes names that model providers refuse.
+    """
+    return [
+        build_tool(offer, bridge, find_scope=find_scope, images=images)
+        for offer in offers(workspace_tools=workspace_tools, prefix=prefix)
+    ]
