@@ -2,7 +2,7 @@
 
 from base64 import b64encode
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from langchain.tools import ToolRuntime
@@ -53,6 +53,7 @@ class _Door:
     bridge: Bridge
     find_scope: Callable[[RunnableConfig], Scope]
     images: bool
+    reword: Callable[[str], str]
 
     # LangChain looks for exactly this annotation of `runtime`, and for the type of `config`.
     def call(
@@ -105,6 +106,7 @@ class _Door:
         return report
 
     def _returned(self, outcome: Outcome, tool_call_id: str | None) -> Returned:
+        outcome = replace(outcome, text=self.reword(outcome.text))
         if not outcome.is_error or tool_call_id is None:
             return self._content(outcome), outcome.artifact
         message = ToolMessage(
@@ -132,7 +134,12 @@ class _Door:
 
 
 def build_tool(
-    offer: Offer, bridge: Bridge, *, find_scope: Callable[[RunnableConfig], Scope], images: bool
+    offer: Offer,
+    bridge: Bridge,
+    *,
+    find_scope: Callable[[RunnableConfig], Scope],
+    images: bool,
+    reword: Callable[[str], str] = str,
 ) -> CodeInterpreterTool:
     """One tool, for synchronous and for asynchronous agents.
 
@@ -141,8 +148,9 @@ def build_tool(
         bridge: Carries the calls.
         find_scope: Whose call it is; what it raises passes through to the caller of the agent.
         images: Whether pictures go to the model.
+        reword: What is done to the text of each answer.
     """
-    door = _Door(offer=offer, bridge=bridge, find_scope=find_scope, images=images)
+    door = _Door(offer=offer, bridge=bridge, find_scope=find_scope, images=images, reword=reword)
     return CodeInterpreterTool(
         func=door.call,
         coroutine=door.acall,
