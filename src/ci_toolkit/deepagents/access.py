@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -41,13 +40,31 @@ class Access:
         return self.find_scope(ensure_config())
 
     def run(
-        self, work: Callable[[Sandbox], _Value], cancellation: Cancellation | None = None
+        self,
+        work: Callable[[Sandbox], _Value],
+        failed: Callable[[Exception], _Value],
+        cancellation: Cancellation | None = None,
     ) -> tuple[_Value, tuple[str, ...]]:
-        """As `CodeInterpreter.with_sandbox`."""
-        return self.interpreter.with_sandbox(work, scope=self.scope, cancellation=cancellation)
+        """As `CodeInterpreter.with_sandbox`, but raises nothing: that would end the agent.
+
+        What a host's own `scope` raises passes through, as in every door.
+
+        Args:
+            work: Given the sandbox.
+            failed: Makes a value of what was raised.
+            cancellation: Thrown to end the work.
+        """
+        scope = self.scope
+        try:
+            return self.interpreter.with_sandbox(work, scope=scope, cancellation=cancellation)
+        except Exception as error:  # noqa: BLE001 - as said above
+            return failed(error), ()
 
     def run_quietly(
-        self, work: Callable[[Sandbox], _Value], cancellation: Cancellation | None = None
+        self,
+        work: Callable[[Sandbox], _Value],
+        failed: Callable[[Exception], _Value],
+        cancellation: Cancellation | None = None,
     ) -> _Value:
         """As `run`, for what has no room for words: what has to be told waits for the next output.
 
@@ -55,13 +72,15 @@ class Access:
         """
         kept: list[_Value] = []
 
-        def leave(sandbox: Sandbox) -> None:
+        def leave(sandbox: Sandbox) -> _Value:
             kept[:] = [work(sandbox)]
             raise _Done
 
-        with suppress(_Done):
-            self.run(leave, cancellation)
-        return kept[0]
+        def ended(error: Exception) -> _Value:
+            return kept[0] if isinstance(error, _Done) else failed(error)
+
+        value, _ = self.run(leave, ended, cancellation)
+        return value
 
 
 class _Done(Exception):  # noqa: N818 - it tells of no error

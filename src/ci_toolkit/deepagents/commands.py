@@ -48,10 +48,8 @@ class Commands:
         self, command: str, timeout: int | None, cancellation: Cancellation | None = None
     ) -> ExecuteResponse:
         """As `run`, for output that a program reads: what has to be told is left for later."""
-        try:
-            return self.access.run_quietly(self._work(command, timeout, _whole), cancellation)
-        except Exception as error:  # noqa: BLE001 - what is raised here would end the agent
-            return _failed(error)
+        work = self._work(command, timeout, _whole)
+        return self.access.run_quietly(work, _failed, cancellation)
 
     def run_for_a_model(
         self,
@@ -70,10 +68,11 @@ class Commands:
 
     def directory(self, cancellation: Cancellation | None = None) -> str | None:
         """Where commands start; None where there is no sandbox, as the next command will say."""
-        try:
-            return self.access.run_quietly(lambda sandbox: sandbox.working_directory, cancellation)
-        except Exception:  # noqa: BLE001 - the next command fails in the same way
-            return None
+
+        def work(sandbox: Sandbox) -> str | None:
+            return sandbox.working_directory
+
+        return self.access.run_quietly(work, lambda _: None, cancellation)
 
     @property
     def _limits(self) -> Limits:
@@ -82,10 +81,7 @@ class Commands:
     def _told(
         self, work: Callable[[Sandbox], ExecuteResponse], cancellation: Cancellation | None
     ) -> ExecuteResponse:
-        try:
-            response, notes = self.access.run(work, cancellation)
-        except Exception as error:  # noqa: BLE001 - what is raised here would end the agent
-            return _failed(error)
+        response, notes = self.access.run(work, _failed, cancellation)
         before = "".join(f"Note: {note}\n" for note in notes)
         return replace(response, output=before + response.output)
 

@@ -61,12 +61,10 @@ def upload(
         outcomes = sandbox.write_files(writes)
         return {o.path: None if o.error is None else _code(o.error) for o in outcomes}
 
-    errors: dict[str, str | None] = {}
-    if contents:
-        try:
-            errors = access.run_quietly(work, cancellation)
-        except Exception as error:  # noqa: BLE001 - what is raised here would end the agent
-            errors = dict.fromkeys(contents, _code(error))
+    def failed(error: Exception) -> dict[str, str | None]:
+        return dict.fromkeys(contents, _code(error))
+
+    errors = access.run_quietly(work, failed, cancellation) if contents else {}
     return [FileUploadResponse(path=p, error=errors.get(p, INVALID_PATH)) for p, _ in files]
 
 
@@ -79,13 +77,11 @@ def download(
     def work(sandbox: Sandbox) -> dict[str, FileDownloadResponse]:
         return {content.path: _downloaded(content) for content in sandbox.read_files(wanted)}
 
-    found: dict[str, FileDownloadResponse] = {}
-    if wanted:
-        try:
-            found = access.run_quietly(work, cancellation)
-        except Exception as error:  # noqa: BLE001 - what is raised here would end the agent
-            code = _code(error)
-            found = {path: FileDownloadResponse(path=path, error=code) for path in wanted}
+    def failed(error: Exception) -> dict[str, FileDownloadResponse]:
+        code = _code(error)
+        return {path: FileDownloadResponse(path=path, error=code) for path in wanted}
+
+    found = access.run_quietly(work, failed, cancellation) if wanted else {}
     relative = {p: FileDownloadResponse(path=p, error=INVALID_PATH) for p in paths}
     return [found.get(path, relative[path]) for path in paths]
 
@@ -115,15 +111,19 @@ def first_bytes(chunks: Iterable[bytes], most: int) -> bytes:
 
 def list_directory(path: str, access: Access, cancellation: Cancellation | None = None) -> LsResult:
     """Lists what a directory holds."""
-    try:
-        (listing,) = access.run_quietly(lambda sandbox: sandbox.list_files([path]), cancellation)
-    except Exception as error:  # noqa: BLE001 - what is raised here would end the agent
+
+    def work(sandbox: Sandbox) -> LsResult:
+        (listing,) = sandbox.list_files([path])
+        if listing.error is not None:
+            return failed(listing.error)
+        if [entry.path for entry in listing.entries if entry.kind != "directory"] == [path]:
+            return LsResult(error=f"Path '{path}': not_a_directory")
+        return LsResult(entries=[_entry(entry) for entry in listing.entries])
+
+    def failed(error: Exception) -> LsResult:
         return LsResult(error=f"Path '{path}': {told(error)}")
-    if listing.error is not None:
-        return LsResult(error=f"Path '{path}': {listing.error}")
-    if [entry.path for entry in listing.entries if entry.kind != "directory"] == [path]:
-        return LsResult(error=f"Path '{path}': not_a_directory")
-    return LsResult(entries=[_entry(entry) for entry in listing.entries])
+
+    return access.run_quietly(work, failed, cancellation)
 
 
 def write(
@@ -131,33 +131,34 @@ def write(
 ) -> WriteResult:
     """Writes a file, with the folders above it, in place of one that was there."""
 
-    def work(sandbox: Sandbox) -> str | None:
+    def work(sandbox: Sandbox) -> WriteResult:
         content = FileWrite(path=path, chunks=[text.encode(errors="replace")])
         (outcome,) = sandbox.write_files([content])
         if outcome.error is None:
-            return None
-        return f"{outcome.error} Files belong below {sandbox.working_directory} or /tmp."
+            return WriteResult(path=path)
+        result = failed(outcome.error)
+        where = f"Files belong below {sandbox.working_directory} or /tmp."
+        return WriteResult(error=f"{result.error} {where}")
 
-    try:
-        error = access.run_quietly(work, cancellation)
-    except Exception as failure:  # noqa: BLE001 - what is raised here would end the agent
-        error = told(failure)
-    if error is not None:
-        return WriteResult(error=f"Failed to write file '{path}': {error}")
-    return WriteResult(path=path)
+    def failed(error: Exception) -> WriteResult:
+        return WriteResult(error=f"Failed to write file '{path}': {told(error)}")
+
+    return access.run_quietly(work, failed, cancellation)
 
 
 def delete(path: str, access: Access, cancellation: Cancellation | None = None) -> DeleteResult:
     """Removes a file, a link, or a directory with all that it holds."""
-    try:
-        (outcome,) = access.run_quietly(lambda sandbox: sandbox.remove_files([path]), cancellation)
-    except Exception as error:  # noqa: BLE001 - what is raised here would end the agent
+
+    def work(sandbox: Sandbox) -> DeleteResult:
+        (outcome,) = sandbox.remove_files([path])
+        return DeleteResult(path=path) if outcome.error is None else failed(outcome.error)
+
+    def failed(error: Exception) -> DeleteResult:
+        if isinstance(error, FileMissingError):
+            return DeleteResult(error=f"Error: '{path}' not found")
         return DeleteResult(error=f"Error deleting file '{path}': {told(error)}")
-    if isinstance(outcome.error, FileMissingError):
-        return DeleteResult(error=f"Error: '{path}' not found")
-    if outcome.error is not None:
-        return DeleteResult(error=f"Error deleting file '{path}': {outcome.error}")
-    return DeleteResult(path=path)
+
+    return access.run_quietly(work, failed, cancellation)
 
 
 def _entry(entry: SandboxFileInfo) -> FileInfo:
