@@ -75,7 +75,10 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "execute_command": {"command": "echo hi"},
     "file_operations": {"operation": "list", "paths": ["."]},
     "ci_push_to_workspace": {"paths": ["a.txt"]},
+    "workspace_read": {"path": "code-interpreter/a.txt"},
+    "workspace_list": {"path": "code-interpreter/"},
 }
+FOUR = list(EXAMPLES)[:4]
 
 
 class _Standard:
@@ -84,7 +87,8 @@ class _Standard:
     @property
     def tool_constructor(self) -> BaseTool:
         backend = InMemoryBackend(run_python=True, commands={"echo hi": "hi"})
-        return named(CodeInterpreterToolkit(CodeInterpreter(backend)))[self.name]
+        interpreter = CodeInterpreter(backend)
+        return named(CodeInterpreterToolkit(interpreter, workspace_tools=True))[self.name]
 
     @property
     def tool_invoke_params_example(self) -> dict[str, Any]:
@@ -103,7 +107,7 @@ def test_the_four_definitions_are_small_and_describe_every_parameter(
     definitions = [convert_to_openai_tool(tool)["function"] for tool in toolkit.get_tools()]
     size = len(json.dumps(definitions))
 
-    assert [definition["name"] for definition in definitions] == list(EXAMPLES)
+    assert [definition["name"] for definition in definitions] == FOUR
     assert size <= 4_000, f"{size} characters"
     for definition in definitions:
         assert all(p.get("description") for p in definition["parameters"]["properties"].values())
@@ -360,6 +364,6 @@ def test_a_scripted_model_says_its_turns_and_keeps_what_it_saw(
 
     assert state["messages"][-1].content == "It is 1."
     assert [len(messages) for messages in model.seen] == [1, 3]
-    assert [tool["function"]["name"] for tool in model.tools] == list(EXAMPLES)
+    assert [tool["function"]["name"] for tool in model.tools] == FOUR
     with pytest.raises(RuntimeError, match="2 turns"):
         model.invoke("more")
