@@ -63,7 +63,8 @@ PLAN: dict[str, set[str]] = {
     },
     "": {"interpreter", *FOUNDATIONS},
     "doors": {"tools", *FOUNDATIONS},
-    "skill": {"backends.base", "doors", "schemas", *FOUNDATIONS},
+    "skill": {"backends.base", "doors", "libraries", "schemas", *FOUNDATIONS},
+    "routing": {"doors", "schemas", "skill", *FOUNDATIONS},
     "bridge": {"interpreter", "rendering", *FOUNDATIONS},
     "langchain": {"bridge", "doors", "interpreter", "skill", *FOUNDATIONS},
     "deepagents": {
@@ -97,6 +98,8 @@ PLAN: dict[str, set[str]] = {
         "demo",
         "emulator",
         "interpreter",
+        "routing",
+        "skill",
         "workspaces",
         *FOUNDATIONS,
     },
@@ -105,11 +108,11 @@ PLAN: dict[str, set[str]] = {
 
 LIBRARIES: dict[str, set[str]] = {
     "PIL": {"rendering"},
-    "langchain": {"langchain", "testing", "demo"},
-    "langchain_core": {"deepagents", "langchain", "testing", "demo"},
+    "langchain": {"langchain", "testing", "demo", "cli"},
+    "langchain_core": {"deepagents", "langchain", "routing", "testing", "demo"},
     "langgraph": {"langchain", "testing", "demo"},
     "deepagents": {"deepagents"},
-    "strands": {"strands", "testing", "demo"},
+    "strands": {"strands", "routing", "testing", "demo"},
     "jupyter_client": {"backends.local"},
     "ipykernel": {"backends.local"},
     "zmq": {"backends.local"},
