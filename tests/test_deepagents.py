@@ -146,6 +146,59 @@ def test_a_note_stands_before_the_excerpt_of_a_long_output(
     assert "The whole output (5,000 bytes)" in result.response.output
 
 
+def test_a_model_is_told_where_an_output_is_of_which_it_sees_two_ends(
+    deep: CodeInterpreterBackend, backend: InMemoryBackend
+) -> None:
+    ends = Execution(stdout="a\n[... 900 bytes left out ...]\nz", output_file=".ci/output-1.txt")
+    backend.reply_command("it", ends)
+
+    output = deep.execute_with_offload("it", "/x", max_inline_bytes=1000).response.output
+
+    assert output.startswith(ends.stdout)
+    assert "/home/user/.ci/output-1.txt" in output
+
+
+def test_a_model_is_not_given_what_a_terminal_acts_on(
+    deep: CodeInterpreterBackend, backend: InMemoryBackend
+) -> None:
+    backend.reply_command("it", "\x1b[31mred\x1b[0m\0")
+
+    shown = deep.execute_with_offload("it", "/x", max_inline_bytes=1000).response.output
+
+    assert shown == "red\ufffd"
+    assert deep.execute("it").output == "\x1b[31mred\x1b[0m\0"
+
+
+@pytest.mark.parametrize("mode", ["sync", "async"])
+async def test_users_of_one_deep_agent_side_by_side_have_sandboxes_of_their_own(
+    interpreter: CodeInterpreter, mode: str
+) -> None:
+    deep = CodeInterpreterBackend(interpreter)
+
+    def note(user: str) -> tuple[Any, Any]:
+        turns: list[Turn] = [
+            [("write_file", {"file_path": "/home/user/who.txt", "content": user})],
+            [("execute_code", {"code": "print(open('who.txt').read())"})],
+            "done",
+        ]
+        model = ScriptedChatModel(turns)
+        agent = create_deep_agent(model, backend=deep, tools=deep.get_tools())
+        return agent, {"configurable": {"user_id": user, "thread_id": "1"}}
+
+    users = ["ada", "eve", "bob"]
+    agents = [note(user) for user in users]
+    if mode == "async":
+        states = await asyncio.gather(*(agent.ainvoke(ASKED, config) for agent, config in agents))
+    else:
+        states = [agent.invoke(ASKED, config) for agent, config in agents]
+
+    assert [texts(state)[-1] for state in states] == users
+    for user in users:
+        read = {"operation": "read", "paths": ["who.txt"]}
+        scope = Scope(user_id=user, session_id="1")
+        assert interpreter.call("file_operations", read, scope=scope).text == user
+
+
 @pytest.mark.parametrize("verb", ["read_files", "write_files"])
 def test_a_sandbox_that_ends_after_a_command_does_not_have_it_run_again(
     deep: CodeInterpreterBackend, backend: InMemoryBackend, verb: str
@@ -511,23 +564,30 @@ def sleeps(mark: str) -> bool:
     return any(process.info["cmdline"] == ["sleep", mark] for process in process_iter(["cmdline"]))
 
 
-def test_the_door_needs_its_own_extra_and_no_other() -> None:
-    script = """
+@pytest.mark.parametrize(
+    ("door", "others"),
+    [("deepagents", set[str]()), ("langchain", {"deepagents", "langchain_tests"})],
+)
+def test_a_door_needs_its_own_extra_and_no_other(door: str, others: set[str]) -> None:
+    strangers = others | {
+        *("strands", "mcp", "ipykernel", "jupyter_client", "deno", "zmq", "starlette", "uvicorn"),
+        *("typer", "rich", "pandas", "matplotlib", "pytest"),
+    }
+    script = f"""
         import sys
         class Missing:
             def find_spec(self, name, path=None, target=None):
-                if name.partition(".")[0] in {"strands", "ipykernel", "jupyter_client", "mcp",
-                                              "deno", "starlette", "typer", "rich"}:
+                if name.partition(".")[0] in {strangers!r}:
                     raise ModuleNotFoundError(name, name=name)
         sys.meta_path.insert(0, Missing())
-        import ci_toolkit.deepagents
-        print(ci_toolkit.deepagents.CodeInterpreterBackend.__name__)
+        import ci_toolkit.{door}
+        print(*ci_toolkit.{door}.__all__)
     """
     command = [sys.executable, "-c", dedent(script)]
 
     done = subprocess.run(command, capture_output=True, text=True, check=True)
 
-    assert done.stdout.strip() == "CodeInterpreterBackend"
+    assert "CodeInterpreter" in done.stdout
 
 
 @pytest.mark.parametrize(

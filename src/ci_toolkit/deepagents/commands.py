@@ -14,7 +14,7 @@ from ci_toolkit.deepagents.files import first_bytes
 from ci_toolkit.errors import OutcomeUnknownError, SandboxLostError, TooLargeError
 from ci_toolkit.limits import Limits
 from ci_toolkit.outputs import keep_long_output, network_hint
-from ci_toolkit.rendering import clip
+from ci_toolkit.rendering import clip, printable
 from ci_toolkit.results import Execution
 
 __all__ = ["Commands"]
@@ -156,7 +156,7 @@ def _whole(execution: Execution, sandbox: Sandbox) -> ExecuteResponse:
 def _excerpt(execution: Execution, sandbox: Sandbox, most: int) -> ExecuteResponse:
     """Head and tail of a long output, and where all of it is."""
     kept = keep_long_output(execution, sandbox, most=most)
-    text = _text(kept)
+    text = printable(_text(kept))
     if not kept.output_file:
         return ExecuteResponse(output=clip(text, most), truncated=len(text) > most)
     path = join(sandbox.working_directory, kept.output_file)
@@ -164,4 +164,6 @@ def _excerpt(execution: Execution, sandbox: Sandbox, most: int) -> ExecuteRespon
         f"The whole output ({kept.output_bytes:,} bytes) is in {path}, as far as there is room for "
         f"it; read a part with read_file, or with execute('tail -c +10001 {path} | head -c 10000')"
     )
-    return ExecuteResponse(output=clip(text, most, where))
+    # What the sandbox gave may be short enough, and yet not be all.
+    shown = clip(text, most, where) if len(text) > most else f"{text}\n[{where}]"
+    return ExecuteResponse(output=shown)
