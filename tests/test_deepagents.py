@@ -88,11 +88,11 @@ def test_a_time_limit_can_be_shortened_and_never_lengthened(
     backend.reply_command("it", "")
     with CodeInterpreter(backend, limits=Limits(timeout=7)) as interpreter:
         deep = CodeInterpreterBackend(interpreter, scope=SCOPE)
-        for timeout in (None, 0, 3, 900):
+        for timeout in (None, 0, -1, 3, 900):
             deep.execute("it", timeout=timeout)
 
     limits = [c.arguments["timeout"] for c in backend.calls if c.verb == "execute_command"]
-    assert limits == [7, 7, 3, 7]
+    assert limits == [7, 7, 7, 3, 7]
 
 
 def test_a_command_that_is_too_long_is_not_run(backend: InMemoryBackend) -> None:
@@ -200,20 +200,24 @@ async def test_users_of_one_deep_agent_side_by_side_have_sandboxes_of_their_own(
 
 
 @pytest.mark.parametrize("verb", ["read_files", "write_files"])
-def test_a_sandbox_that_ends_after_a_command_does_not_have_it_run_again(
-    deep: CodeInterpreterBackend, backend: InMemoryBackend, verb: str
+@pytest.mark.parametrize(
+    "error", [SandboxLostError("gone", may_have_run=False), ThrottledError("slow down")]
+)
+def test_what_fails_after_a_command_does_not_have_it_run_again_or_denied(
+    deep: CodeInterpreterBackend, backend: InMemoryBackend, verb: str, error: Exception
 ) -> None:
     kept = Execution(stdout="x" * 50_000, output_file=".ci/output-1.txt", output_bytes=900_000)
     backend.reply_command("it", kept if verb == "read_files" else "x" * 50_000)
     deep.ls("/")
-    backend.fail(verb, SandboxLostError("gone", may_have_run=False))
+    backend.fail(verb, error)
 
     if verb == "read_files":
         response = deep.execute("it")
     else:
         response = deep.execute_with_offload("it", "/x", max_inline_bytes=1000).response
 
-    assert response.output == "x" * 50_000
+    assert response.output.startswith("xxx")
+    assert len(response.output) == (50_000 if verb == "read_files" else 1000)
     assert (response.exit_code, response.truncated) == (0, True)
     assert ran(backend) == ["it"]
 
@@ -494,6 +498,25 @@ def test_a_long_output_stays_in_the_sandbox_where_the_agent_can_read_it(
     assert shown.startswith("1\n2\n3\n")
     assert "\n1000000\n" in shown
     assert "500001\n500002" in read
+
+
+@pytest.mark.local
+async def test_what_a_command_prints_arrives_while_it_runs(local: CodeInterpreter) -> None:
+    deep = CodeInterpreterBackend(local, scope=SCOPE)
+    model = ScriptedChatModel([[("execute", {"command": "echo first; sleep 300"})], "x"])
+    agent: Any = create_deep_agent(model, backend=deep)
+    stream = agent.astream(ASKED, stream_mode="custom")
+
+    event = await anext(stream)
+    await stream.aclose()
+
+    assert event.pop("tool_call_id").startswith("call-")
+    assert event == {
+        "type": "ci_toolkit.output",
+        "tool": "execute",
+        "stream": "stdout",
+        "text": "first\n",
+    }
 
 
 @pytest.mark.local

@@ -27,7 +27,9 @@ from ci_toolkit.deepagents.commands import Commands
 from ci_toolkit.deepagents.files import delete, download, list_directory, upload, write
 from ci_toolkit.deepagents.tools import build_tools
 from ci_toolkit.interpreter import CodeInterpreter
+from ci_toolkit.langchain.live import stream_output
 from ci_toolkit.langchain.scopes import ScopeOption, finder
+from ci_toolkit.paths import base_name
 from ci_toolkit.scope import Scope
 
 __all__ = ["CodeInterpreterBackend"]
@@ -129,7 +131,7 @@ class CodeInterpreterBackend(BaseSandbox):
     def execute_with_offload(
         self,
         command: str,
-        capture_path: str,  # noqa: ARG002
+        capture_path: str,
         *,
         max_inline_bytes: int,
         max_capture_bytes: int | None = None,  # noqa: ARG002
@@ -137,32 +139,35 @@ class CodeInterpreterBackend(BaseSandbox):
     ) -> ExecuteOffloadResult:
         """Runs a command for a model, as the `execute` tool of a deep agent does.
 
-        A long output is kept where the sandbox itself keeps it, and the response says where: the
-        path that deepagents proposes may be one that cannot be written.
+        Its output goes live to `stream_mode="custom"`, as that of `CodeInterpreterToolkit` does.
+        A long one is kept where the sandbox itself keeps it, and the response says where: the path
+        that deepagents proposes may be one that cannot be written.
 
         Args:
             command: Shell source text.
-            capture_path: Not used.
+            capture_path: Only its last part is used, which is the id of the tool call.
             max_inline_bytes: Characters of output; `Limits.text_chars` at most.
             max_capture_bytes: Not used.
             timeout: As for `execute`.
         """
-        response = self._commands.run_for_a_model(command, timeout, max_inline_bytes)
+        report = stream_output("execute", base_name(capture_path))
+        response = self._commands.run_for_a_model(command, timeout, max_inline_bytes, report)
         return ExecuteOffloadResult(offloaded=False, response=response)
 
     async def aexecute_with_offload(
         self,
         command: str,
-        capture_path: str,  # noqa: ARG002
+        capture_path: str,
         *,
         max_inline_bytes: int,
         max_capture_bytes: int | None = None,  # noqa: ARG002
         timeout: int | None = None,
     ) -> ExecuteOffloadResult:
         """As `execute_with_offload`."""
+        report = stream_output("execute", base_name(capture_path))
         response = await self._bridge.run(
             lambda switch: self._commands.run_for_a_model(
-                command, timeout, max_inline_bytes, switch
+                command, timeout, max_inline_bytes, report, switch
             )
         )
         return ExecuteOffloadResult(offloaded=False, response=response)

@@ -28,7 +28,7 @@ class ByCommands(BaseSandbox):
 
     @property
     def id(self) -> str:
-        """Of no use here."""
+        """Nobody asks: the backend has its own."""
         return ""
 
     def execute(self, command: str, *, timeout: int | None = None) -> ExecuteResponse:
@@ -55,5 +55,5 @@ class ByCommands(BaseSandbox):
         return await self._bridge.run(lambda switch: upload(files, self._commands.access, switch))
 
     def download_files(self, paths: list[str]) -> list[FileDownloadResponse]:
-        """Not used by any of them."""
+        """As the base class wants it."""
         return download(paths, self._commands.access)

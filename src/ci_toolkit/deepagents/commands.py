@@ -1,6 +1,7 @@
 """Commands as deepagents knows them: one text of both streams, and an exit code."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from posixpath import join
 from typing import Final
@@ -11,11 +12,11 @@ from ci_toolkit.backends.base import Sandbox
 from ci_toolkit.cancellation import Cancellation
 from ci_toolkit.deepagents.access import Access, told
 from ci_toolkit.deepagents.files import first_bytes
-from ci_toolkit.errors import OutcomeUnknownError, SandboxLostError, TooLargeError
+from ci_toolkit.errors import CodeInterpreterError, OutcomeUnknownError, TooLargeError
 from ci_toolkit.limits import Limits
 from ci_toolkit.outputs import keep_long_output, network_hint
 from ci_toolkit.rendering import clip, printable
-from ci_toolkit.results import Execution
+from ci_toolkit.results import Execution, OnOutput
 
 __all__ = ["Commands"]
 
@@ -48,14 +49,14 @@ class Commands:
         self, command: str, timeout: int | None, cancellation: Cancellation | None = None
     ) -> ExecuteResponse:
         """As `run`, for output that a program reads: what has to be told is left for later."""
-        work = self._work(command, timeout, _whole)
-        return self.access.run_quietly(work, _failed, cancellation)
+        return self.access.run_quietly(self._work(command, timeout, _whole), _failed, cancellation)
 
     def run_for_a_model(
         self,
         command: str,
         timeout: int | None,
         most: int,
+        on_output: OnOutput | None,
         cancellation: Cancellation | None = None,
     ) -> ExecuteResponse:
         """Gives at most `most` characters of output, and says where the sandbox has all of it."""
@@ -64,7 +65,7 @@ class Commands:
         def show(execution: Execution, sandbox: Sandbox) -> ExecuteResponse:
             return _excerpt(execution, sandbox, most)
 
-        return self._told(self._work(command, timeout, show), cancellation)
+        return self._told(self._work(command, timeout, show, on_output), cancellation)
 
     def directory(self, cancellation: Cancellation | None = None) -> str | None:
         """Where commands start; None where there is no sandbox, as the next command will say."""
@@ -86,7 +87,7 @@ class Commands:
         return replace(response, output=before + response.output)
 
     def _work(
-        self, command: str, timeout: int | None, show: Show
+        self, command: str, timeout: int | None, show: Show, on_output: OnOutput | None = None
     ) -> Callable[[Sandbox], ExecuteResponse]:
         most, limit = self._limits.code_chars, self._limits.timeout
         network = self.access.interpreter.backend.abilities.network
@@ -97,13 +98,9 @@ class Commands:
                     f"The command has {len(command):,} characters; at most {most:,} can be run at "
                     "once. Nothing was run."
                 )
-            seconds = min(float(timeout or limit), limit)
-            execution = sandbox.execute_command(command, timeout=seconds)
-            try:
-                response = show(execution, sandbox)
-            except SandboxLostError:
-                # Raised on, it would have the command run a second time.
-                response = ExecuteResponse(output=_text(execution), truncated=True)
+            seconds = min(timeout, limit) if timeout and timeout > 0 else limit
+            execution = sandbox.execute_command(command, timeout=seconds, on_output=on_output)
+            response = show(execution, sandbox)
             ending = [*_ending(execution), *network_hint(execution, network)]
             return replace(
                 response,
@@ -141,28 +138,35 @@ def _ending(execution: Execution) -> list[str]:
     return []
 
 
+# What fails after a run must not be raised by the two below: the command would be run once more,
+# or be said not to have run.
+
+
 def _whole(execution: Execution, sandbox: Sandbox) -> ExecuteResponse:
     """All of an output, where need be from the file that the sandbox keeps it in."""
     if not execution.output_file:
         return ExecuteResponse(output=_text(execution))
-    for content in sandbox.read_files([execution.output_file]):
-        if content.error is None:
-            data = first_bytes(content.chunks, _MOST_BYTES)
-            complete = len(data) >= execution.output_bytes
-            return ExecuteResponse(output=data.decode(errors="replace"), truncated=not complete)
+    with suppress(CodeInterpreterError):
+        for content in sandbox.read_files([execution.output_file]):
+            if content.error is None:
+                data = first_bytes(content.chunks, _MOST_BYTES)
+                cut = len(data) < execution.output_bytes
+                return ExecuteResponse(output=data.decode(errors="replace"), truncated=cut)
     return ExecuteResponse(output=_text(execution), truncated=True)
 
 
 def _excerpt(execution: Execution, sandbox: Sandbox, most: int) -> ExecuteResponse:
     """Head and tail of a long output, and where all of it is."""
-    kept = keep_long_output(execution, sandbox, most=most)
-    text = printable(_text(kept))
-    if not kept.output_file:
+    text, file = printable(_text(execution)), ""
+    with suppress(CodeInterpreterError):
+        execution = keep_long_output(execution, sandbox, most=most)
+        file = execution.output_file and join(sandbox.working_directory, execution.output_file)
+    if not file:
         return ExecuteResponse(output=clip(text, most), truncated=len(text) > most)
-    path = join(sandbox.working_directory, kept.output_file)
     where = (
-        f"The whole output ({kept.output_bytes:,} bytes) is in {path}, as far as there is room for "
-        f"it; read a part with read_file, or with execute('tail -c +10001 {path} | head -c 10000')"
+        f"The whole output ({execution.output_bytes:,} bytes) is in {file}, as far as there is "
+        "room for it; read a part with read_file, or with "
+        f"execute('tail -c +10001 {file} | head -c 10000')"
     )
     # What the sandbox gave may be short enough, and yet not be all.
     shown = clip(text, most, where) if len(text) > most else f"{text}\n[{where}]"

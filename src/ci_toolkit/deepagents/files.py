@@ -1,7 +1,6 @@
 """What is done with files by the sandbox's own verbs, in the words of deepagents."""
 
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
 from typing import Final
 
 from deepagents.backends.protocol import (
@@ -28,7 +27,6 @@ from ci_toolkit.errors import (
     UnsupportedError,
 )
 from ci_toolkit.results import FileContent, FileWrite
-from ci_toolkit.results import FileInfo as SandboxFileInfo
 
 __all__ = ["delete", "download", "first_bytes", "list_directory", "upload", "write"]
 
@@ -118,7 +116,12 @@ def list_directory(path: str, access: Access, cancellation: Cancellation | None 
             return failed(listing.error)
         if [entry.path for entry in listing.entries if entry.kind != "directory"] == [path]:
             return LsResult(error=f"Path '{path}': not_a_directory")
-        return LsResult(entries=[_entry(entry) for entry in listing.entries])
+        return LsResult(
+            entries=[
+                FileInfo(path=entry.path, is_dir=entry.kind == "directory", size=entry.size)
+                for entry in listing.entries
+            ]
+        )
 
     def failed(error: Exception) -> LsResult:
         return LsResult(error=f"Path '{path}': {told(error)}")
@@ -159,9 +162,3 @@ def delete(path: str, access: Access, cancellation: Cancellation | None = None) 
         return DeleteResult(error=f"Error deleting file '{path}': {told(error)}")
 
     return access.run_quietly(work, failed, cancellation)
-
-
-def _entry(entry: SandboxFileInfo) -> FileInfo:
-    is_directory = entry.kind == "directory"
-    when = datetime.fromtimestamp(entry.changed, UTC).isoformat()
-    return FileInfo(path=entry.path, is_dir=is_directory, size=entry.size, modified_at=when)

@@ -12,6 +12,7 @@ from langchain_core.tools import StructuredTool
 
 from ci_toolkit.bridge import Bridge
 from ci_toolkit.doors import Offer, offers
+from ci_toolkit.langchain.live import output_event
 from ci_toolkit.results import OnOutput, Outcome, Stream
 from ci_toolkit.scope import Scope
 
@@ -92,15 +93,7 @@ class _Door:
             return None
 
         def report(stream: Stream, text: str) -> None:
-            runtime.stream_writer(
-                {
-                    "type": "ci_toolkit.output",
-                    "tool": self.offer.name,
-                    "tool_call_id": tool_call_id,
-                    "stream": stream,
-                    "text": text,
-                }
-            )
+            runtime.stream_writer(output_event(self.offer.name, tool_call_id, stream, text))
             runtime.emit_output_delta(text)
 
         return report
