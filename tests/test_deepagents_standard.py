@@ -12,7 +12,7 @@ from ci_toolkit.backends.agentcore import AgentCoreBackend
 from ci_toolkit.backends.local import LocalBackend
 from ci_toolkit.deepagents import CodeInterpreterBackend
 from ci_toolkit.emulator import AgentCoreEmulator
-from ci_toolkit.testing.contract import Contract
+from ci_toolkit.testing import Contract
 
 pytestmark = [
     pytest.mark.local,
