@@ -38,10 +38,10 @@ def conversation(tool: BaseTool, arguments: dict[str, Any]) -> list[Any]:
     return [HumanMessage("go"), AIMessage("", tool_calls=[call]), message]
 
 
-def bedrock(messages: list[Any]) -> Any:
+def bedrock(messages: list[Any], provider: str = "anthropic") -> Any:
     from langchain_aws.chat_models.bedrock_converse import _messages_to_bedrock
 
-    (block,) = _messages_to_bedrock(messages, provider="anthropic")[0][-1]["content"]
+    (block,) = _messages_to_bedrock(messages, provider=provider)[0][-1]["content"]
     return block["toolResult"]
 
 
@@ -68,8 +68,9 @@ def gemini(messages: list[Any], tools: Any) -> Any:
     return model._prepare_request(messages, tools=tools)
 
 
-def test_bedrock_gets_the_picture_in_the_tools_result(tools: list[BaseTool]) -> None:
-    result = bedrock(conversation(tools[0], DRAWN))
+@pytest.mark.parametrize("provider", ["anthropic", "amazon"])
+def test_bedrock_gets_the_picture_in_the_tools_result(tools: list[BaseTool], provider: str) -> None:
+    result = bedrock(conversation(tools[0], DRAWN), provider)
 
     text, image = result["content"]
     assert text["text"].startswith(SAID)
