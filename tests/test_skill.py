@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from itertools import chain, combinations
 from pathlib import Path
 from typing import Any
@@ -53,11 +54,14 @@ def subsets() -> Iterator[tuple[str, ...]]:
     return chain.from_iterable(combinations(SKILLS, size) for size in range(len(SKILLS) + 1))
 
 
-def every_prompt() -> Iterator[str]:
-    for skills in subsets():
-        for place in BACKENDS:
-            for more in (False, True):
-                yield skill_prompt(skills, backend=place, workspace_tools=more)
+@cache
+def every_prompt() -> tuple[str, ...]:
+    return tuple(
+        skill_prompt(skills, backend=place, workspace_tools=more)
+        for skills in subsets()
+        for place in BACKENDS
+        for more in (False, True)
+    )
 
 
 def test_the_fragment_never_has_more_than_600_words() -> None:

@@ -11,6 +11,7 @@ from uuid import uuid4
 from ci_toolkit.backends.base import Backend, Sandbox
 from ci_toolkit.cancellation import Cancellation
 from ci_toolkit.context import Context
+from ci_toolkit.ends import end_with_the_process
 from ci_toolkit.errors import CodeInterpreterError, ConfigurationError, TooLargeError, ToolError
 from ci_toolkit.files import ConversationFiles
 from ci_toolkit.limits import Limits
@@ -19,7 +20,9 @@ from ci_toolkit.results import Answer, OnOutput, Outcome
 from ci_toolkit.schemas import Arguments
 from ci_toolkit.scope import Scope
 from ci_toolkit.sessions import Sessions
+from ci_toolkit.tenancy import Place
 from ci_toolkit.tools import TOOLS, WORKSPACE_TOOLS, Tool
+from ci_toolkit.turns import Order
 from ci_toolkit.workspaces.base import CHUNK, StoredFile, Workspace
 from ci_toolkit.workspaces.memory import InMemoryWorkspace
 
@@ -53,7 +56,9 @@ class CodeInterpreter:
         if not isinstance(self.workspace, Workspace):
             raise ConfigurationError(f"{workspace!r} is no Workspace.")
         self.limits = limits or Limits()
-        self._sessions = Sessions(backend, self.workspace, self.limits)
+        place = Place(backend=backend, workspace=self.workspace, limits=self.limits)
+        self._sessions = Sessions(place)
+        self._finalizer = end_with_the_process(self, self._sessions.close)
 
     def call(
         self,
@@ -64,6 +69,7 @@ class CodeInterpreter:
         on_output: OnOutput | None = None,
         cancellation: Cancellation | None = None,
         prefix: str = "",
+        order: Order | None = None,
     ) -> Outcome:
         """Carries one call of a model through the house; blocks until it is answered.
 
@@ -78,8 +84,10 @@ class CodeInterpreter:
             cancellation: Thrown from another thread to end the call.
             prefix: What the names of tools have before them where this model sees them; `name` is
                 without it.
+            order: Where the call stands among those of the model's turn, which may come here in
+                another order.
         """
-        request = _Request(scope, on_output, cancellation or Cancellation(), prefix)
+        request = _Request(scope, on_output, cancellation or Cancellation(), prefix, order)
         try:
             tool = _tool(name, prefix)
             answer = self._run(tool, tool.arguments.parse(arguments), request)
@@ -164,11 +172,31 @@ class CodeInterpreter:
     def close(self, scope: Scope | None = None) -> None:
         """Ends one session and its sandbox; without a scope all of them, and the backend.
 
-        Uploads and saved files stay. Idempotent; never raises.
+        Uploads and saved files stay. Without a scope, a sandbox that another process has attached
+        to since goes on. All of this happens at the end of the process, too, also by SIGTERM.
+        Idempotent; never raises.
         """
         self._sessions.close(scope)
         if scope is None:
             self.backend.close()
+
+    def detach(self, scope: Scope | None = None) -> None:
+        """Lets go of one session, or of all, for another process to go on with, as on a restart.
+
+        Where the backend can attach, the sandbox lives on with its variables, until its own end:
+        the next call of the scope, in whichever process, finds it. Elsewhere it ends, as by
+        `close`. Idempotent; never raises.
+        """
+        self._sessions.detach(scope)
+
+    def describe(self, scope: Scope | None = None) -> list[dict[str, object]]:
+        """The state of one session, or of all that are open, for an operator to look at.
+
+        Returns:
+            A record of JSON types for each: its scope, its sandbox, how many calls it had and how
+            many wait, its losses, its uploads; no code, no output, no content of a file.
+        """
+        return self._sessions.describe(scope)
 
     def __enter__(self) -> Self:
         return self
@@ -199,7 +227,7 @@ class CodeInterpreter:
             except ToolError as error:
                 return Answer(error=error)
 
-        answer, notes = session.run(work, request.cancellation)
+        answer, notes = session.run(work, request.cancellation, request.order)
         return replace(answer, notes=(*notes, *answer.notes))
 
 
@@ -211,6 +239,7 @@ class _Request:
     on_output: OnOutput | None
     cancellation: Cancellation
     prefix: str
+    order: Order | None
 
 
 def _tool(name: str, prefix: str) -> Tool:

@@ -20,7 +20,7 @@ from ci_toolkit.skill.routes import (
     WORKSPACE_SKILL,
 )
 
-__all__ = ["bullets", "signature", "skill_prompt"]
+__all__ = ["signature", "skill_prompt"]
 
 
 def skill_prompt(
@@ -58,16 +58,16 @@ def skill_prompt(
         "## Whether to run code",
         _whether(skills),
         "## Code interpreter or code agent",
-        bullets(f"{c.respect}: {c.interpreter} vs. {c.agent}" for c in COMPARISON),
+        _bullets(f"{c.respect}: {c.interpreter} vs. {c.agent}" for c in COMPARISON),
         _code_agent(skills),
         "## Tools",
-        bullets(f"`{signature(offer)}`: {USES[offer.tool.name]}" for offer in offered),
+        _bullets(f"`{signature(offer)}`: {USES[offer.tool.name]}" for offer in offered),
         "## This sandbox",
-        bullets([*_place(backend), *_files(skills, workspace_tools=workspace_tools)]),
+        _bullets([*_place(backend), *_files(skills, workspace_tools=workspace_tools)]),
         "## Rules",
-        bullets(RULES),
+        _bullets(RULES),
         "Common mistakes:",
-        bullets(f"{mistake.wrong} → {mistake.right}" for mistake in MISTAKES),
+        _bullets(f"{mistake.wrong} → {mistake.right}" for mistake in MISTAKES),
         NO_OUTSIDERS,
     ]
     return _renamed("\n\n".join(sections), offered)
@@ -79,7 +79,7 @@ def signature(offer: Offer) -> str:
     return f"{offer.tool.name}({parameters})"
 
 
-def bullets(lines: Iterable[str]) -> str:
+def _bullets(lines: Iterable[str]) -> str:
     """Lines as a Markdown list."""
     return "\n".join(f"- {line}" for line in lines)
 
@@ -111,9 +111,9 @@ def _whether(skills: frozenset[str]) -> str:
     missing = [
         f"{route.task} ({route.instead})" for route in SPECIALISED if route.skill not in skills
     ]
-    parts = ["Run nothing for:", bullets(answers), "Run code here to:", bullets(here)]
+    parts = ["Run nothing for:", _bullets(answers), "Run code here to:", _bullets(here)]
     if elsewhere:
-        parts += [_LEAVE, bullets(elsewhere), _READ_HERE]
+        parts += [_LEAVE, _bullets(elsewhere), _READ_HERE]
     if missing:
         parts.append(f"Make these here: {', '.join(missing)}.")
     return "\n\n".join(parts)

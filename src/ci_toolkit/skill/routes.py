@@ -31,7 +31,7 @@ class Route:
     """A kind of work, and the skill that does it best.
 
     Attributes:
-        task: The work, as a plural or an activity that continues "use it for".
+        task: The work: what is made, or what is done where it belongs into the sandbox.
         skill: The name of the skill.
         reason: Why that one.
         instead: The library that does it in the sandbox, where a host has no such skill; empty for

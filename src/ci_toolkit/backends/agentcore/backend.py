@@ -1,6 +1,7 @@
 """`AgentCoreBackend`: starts sessions of Amazon Bedrock AgentCore Code Interpreter."""
 
 import logging
+import os
 import re
 import threading
 import weakref
@@ -121,6 +122,7 @@ class AgentCoreBackend:
     def close(self) -> None:
         """Stops every session that this object started; see `Backend.close`."""
         self._started.end()
+        self._service.disconnect()
 
     def _sandbox(self, calls: Calls, started: Started) -> Sandbox:
         return AgentCoreSandbox(calls, expires_at=started.expires_at, owner=self)
@@ -132,6 +134,7 @@ class _StartedCalls:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._calls: dict[str, Calls] = {}
+        self._process = os.getpid()
 
     def add(self, calls: Calls) -> None:
         with self._lock:
@@ -143,6 +146,9 @@ class _StartedCalls:
 
     def end(self) -> None:
         """Stops all of them, beside each other where there can still be threads."""
+        # A fork has the same finalizers, and runs them when it ends.
+        if os.getpid() != self._process:
+            return
         with self._lock:
             calls, self._calls = list(self._calls.values()), {}
         threads = [threading.Thread(target=one.end, args=("closed",)) for one in calls]

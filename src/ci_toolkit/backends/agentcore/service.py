@@ -200,6 +200,13 @@ class Service:
             time.sleep(_delay(attempt))
         raise AssertionError("unreachable")  # pragma: no cover - the last attempt raises
 
+    def disconnect(self) -> None:
+        """Lets go of connections that nothing uses; later calls make new ones."""
+        with self._lock:
+            clients, self._clients = list(self._clients.values()), {}
+        for client in clients:
+            client.close()
+
     def _client(self, read_timeout: int) -> Any:
         """The client for calls or for sessions, which differ in their patience; made once."""
         with self._lock:
