@@ -84,7 +84,7 @@ PLAN: dict[str, set[str]] = {
     "bridge": {"interpreter", "rendering", "turns", *FOUNDATIONS},
     "skill": {"backends.base", "doors", "libraries", "schemas", *FOUNDATIONS},
     "routing": {"doors", "schemas", "skill", *FOUNDATIONS},
-    "langchain": {"bridge", "doors", "interpreter", "skill", *FOUNDATIONS},
+    "langchain": {"bridge", "doors", "interpreter", "skill", "turns", *FOUNDATIONS},
     "deepagents": {
         "backends.base",
         "bridge",

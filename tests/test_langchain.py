@@ -17,6 +17,7 @@ from langchain_tests.integration_tests import ToolsIntegrationTests
 from langchain_tests.unit_tests import ToolsUnitTests
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, MessagesState, StateGraph
+from langgraph.prebuilt import ToolNode
 
 from ci_toolkit import CodeInterpreter, ConfigurationError, Scope
 from ci_toolkit.backends.memory import InMemoryBackend, Request
@@ -286,6 +287,39 @@ async def test_subagents_called_as_tools_side_by_side_have_sessions_of_their_own
     state = main.invoke(ASKED, keys) if mode == "sync" else await main.ainvoke(ASKED, keys)
 
     assert texts(state) == ["['1', '2']", "['1', '2']", "1"]
+
+
+@pytest.mark.parametrize("mode", ["sync", "async"])
+@pytest.mark.parametrize("kind", ["create_agent", "state graph"])
+async def test_the_calls_of_one_turn_run_in_the_models_order(
+    toolkit: CodeInterpreterToolkit, mode: str, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # All calls do come, however late on a busy machine.
+    monkeypatch.setattr("ci_toolkit.turns._GRACE_SECONDS", 60.0)
+    turn: Turn = [
+        call
+        for number in range(6)
+        for call in (
+            ("execute_code", {"code": f"x = {number}"}),
+            ("file_operations", {"operation": "list"}),
+            ("execute_code", {"code": "print(x)"}),
+        )
+    ]
+    model = ScriptedChatModel([turn, "done"])
+    tools = toolkit.get_tools()
+    runnable: Any = create_agent(model, tools)
+    if kind == "state graph":
+        graph = StateGraph(MessagesState)
+        graph.add_node("ask", lambda state: {"messages": [model.invoke(state["messages"])]})
+        graph.add_node("tools", ToolNode(tools))
+        graph.add_edge(START, "ask")
+        graph.add_edge("ask", "tools")
+        runnable = graph.compile()
+    keys = config(thread_id="1")
+
+    state = runnable.invoke(ASKED, keys) if mode == "sync" else await runnable.ainvoke(ASKED, keys)
+
+    assert texts(state)[2::3] == [str(number) for number in range(6)]
 
 
 def test_a_branch_is_the_enclosing_nodes_names_and_the_ids_of_tool_calls() -> None:

@@ -39,6 +39,11 @@ def build_tools(
         # The one place of an answer that mentions it; what a program printed is left alone.
         return text.replace(f"read a part with {shell}(", "read a part with execute(")
 
+    offered = [
+        offer
+        for offer in offers(workspace_tools=workspace_tools, prefix=prefix)
+        if offer.tool.name not in _OVERLAPPING
+    ]
     return [
         build_tool(
             replace(offer, description=offer.description.replace(shell, "execute")),
@@ -46,7 +51,7 @@ def build_tools(
             find_scope=find_scope,
             images=images,
             reword=reword,
+            siblings=[each.name for each in offered],
         )
-        for offer in offers(workspace_tools=workspace_tools, prefix=prefix)
-        if offer.tool.name not in _OVERLAPPING
+        for offer in offered
     ]

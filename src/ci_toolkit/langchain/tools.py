@@ -1,7 +1,7 @@
 """The tools as LangChain knows them: a model's arguments in, a tool message out."""
 
 from base64 import b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,6 +13,7 @@ from langchain_core.tools import StructuredTool
 from ci_toolkit.bridge import Bridge
 from ci_toolkit.doors import Offer, offers
 from ci_toolkit.langchain.live import output_event
+from ci_toolkit.langchain.orders import order_of
 from ci_toolkit.results import OnOutput, Outcome, Stream
 from ci_toolkit.scope import Scope
 
@@ -55,6 +56,7 @@ class _Door:
     find_scope: Callable[[RunnableConfig], Scope]
     images: bool
     reword: Callable[[str], str]
+    siblings: frozenset[str]
 
     # LangChain looks for exactly this annotation of `runtime`, and for the type of `config`.
     def call(
@@ -69,6 +71,7 @@ class _Door:
             arguments,
             scope=self.find_scope(config),
             on_output=self._on_output(runtime, tool_call_id),
+            order=order_of(runtime, tool_call_id, self.siblings),
         )
         return self._returned(outcome, tool_call_id)
 
@@ -84,6 +87,7 @@ class _Door:
             arguments,
             scope=self.find_scope(config),
             on_output=self._on_output(runtime, tool_call_id),
+            order=order_of(runtime, tool_call_id, self.siblings),
         )
         return self._returned(outcome, tool_call_id)
 
@@ -133,6 +137,7 @@ def build_tool(
     find_scope: Callable[[RunnableConfig], Scope],
     images: bool,
     reword: Callable[[str], str] = str,
+    siblings: Collection[str] = (),
 ) -> CodeInterpreterTool:
     """One tool, for synchronous and for asynchronous agents.
 
@@ -142,8 +147,17 @@ def build_tool(
         find_scope: Whose call it is; what it raises passes through to the caller of the agent.
         images: Whether pictures go to the model.
         reword: What is done to the text of each answer.
+        siblings: The names of the tools whose calls, in one turn of a model, are answered in the
+            model's order.
     """
-    door = _Door(offer=offer, bridge=bridge, find_scope=find_scope, images=images, reword=reword)
+    door = _Door(
+        offer=offer,
+        bridge=bridge,
+        find_scope=find_scope,
+        images=images,
+        reword=reword,
+        siblings=frozenset(siblings),
+    )
     return CodeInterpreterTool(
         func=door.call,
         coroutine=door.acall,
@@ -167,7 +181,9 @@ def build_tools(
     Raises:
         ConfigurationError: The prefix makes names that model providers refuse.
     """
+    offered = offers(workspace_tools=workspace_tools, prefix=prefix)
+    names = [offer.name for offer in offered]
     return [
-        build_tool(offer, bridge, find_scope=find_scope, images=images)
-        for offer in offers(workspace_tools=workspace_tools, prefix=prefix)
+        build_tool(offer, bridge, find_scope=find_scope, images=images, siblings=names)
+        for offer in offered
     ]
