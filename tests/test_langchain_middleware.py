@@ -17,6 +17,7 @@ from langgraph.types import Command
 from ci_toolkit import CodeInterpreter, ConfigurationError, Scope
 from ci_toolkit.backends.local import LocalBackend
 from ci_toolkit.backends.memory import InMemoryBackend
+from ci_toolkit.emulator import AgentCoreEmulator
 from ci_toolkit.langchain import CodeInterpreterMiddleware
 from ci_toolkit.skill import skill_prompt
 from ci_toolkit.testing.script import Turn
@@ -369,26 +370,32 @@ async def test_the_first_line_of_a_slow_run_arrives_while_it_runs(
 
 PROCESS = """
 import os, sys
+import boto3
 from langchain.agents import create_agent
 from langchain.agents.middleware import HumanInTheLoopMiddleware
 from langchain_core.messages import ToolMessage
 from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.types import Command
 from ci_toolkit import CodeInterpreter
+from ci_toolkit.backends.agentcore import AgentCoreBackend
 from ci_toolkit.backends.local import LocalBackend
 from ci_toolkit.langchain import CodeInterpreterMiddleware
 from ci_toolkit.testing.scripted_langchain import ScriptedChatModel
 from ci_toolkit.workspaces import DirectoryWorkspace
 
-folder, resumed = sys.argv[1], sys.argv[2] == "resume"
+folder, resumed, url = sys.argv[1], sys.argv[2] == "resume", sys.argv[3]
+keys = boto3.Session(aws_access_key_id="none", aws_secret_access_key="none")
+backend = (
+    AgentCoreBackend("us-east-1", endpoint_url=url, boto_session=keys) if url else LocalBackend()
+)
 write = "x = 5; open('kept.txt', 'w').write('kept'); open('gone.txt', 'w').write('gone')"
 turns = [
     [("execute_code", {"code": write, "output_filename": "kept.txt"})],
-    [("execute_command", {"command": "cat kept.txt; ls"})],
+    [("execute_command", {"command": "cat kept.txt; cat gone.txt 2>/dev/null || true"})],
     [("execute_code", {"code": "x"})],
     "done",
 ]
-interpreter = CodeInterpreter(LocalBackend(), DirectoryWorkspace(f"{folder}/workspace"))
+interpreter = CodeInterpreter(backend, DirectoryWorkspace(f"{folder}/workspace"))
 asking = HumanInTheLoopMiddleware(interrupt_on={"execute_command": True})
 with SqliteSaver.from_conn_string(f"{folder}/checkpoints.db") as saver:
     agent = create_agent(
@@ -409,23 +416,43 @@ interpreter.close()
 """
 
 
-@pytest.mark.local
-def test_an_agent_that_is_resumed_in_a_new_process_goes_on_with_what_was_saved(
-    tmp_path: Path,
-) -> None:
+def processes(folder: Path, url: str = "") -> list[str]:
+    """The tools' answers of an agent that is killed after the first and resumed elsewhere."""
+
     def process(how: str) -> list[str]:
-        command = [sys.executable, "-c", PROCESS, str(tmp_path), how]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=150, check=False)
+        command = [sys.executable, "-c", PROCESS, str(folder), how, url]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=170, check=False)
         assert done.returncode == 0, done.stderr
-        return done.stdout.split("===")
+        return [answer.strip() for answer in done.stdout.split("===")]
 
-    (saved,) = process("begin")
-    assert "Saved kept.txt" in saved
-    first, read, lost = process("resume")
+    begun = process("begin")
+    assert len(begun) == 1
+    answers = process("resume")
+    assert answers[0] == begun[0]
+    assert "Saved kept.txt" in begun[0]
+    return answers[1:]
 
-    assert first == saved.strip()
+
+@pytest.mark.local
+@pytest.mark.timeout(360)
+def test_an_agent_resumed_in_a_new_process_goes_on_with_what_was_saved(tmp_path: Path) -> None:
+    read, missing = processes(tmp_path)
+
     assert "lost" in read
     assert "Restored: kept.txt." in read
-    assert read.endswith("keptkept.txt")
-    assert "NameError" in lost
-    assert "lost" not in lost
+    assert read.endswith("\nkept")
+    assert "NameError" in missing
+    assert "lost" not in missing
+
+
+@pytest.mark.local
+@pytest.mark.timeout(360)
+def test_an_agent_resumed_in_a_new_process_goes_on_in_its_sandbox_where_that_lives(
+    tmp_path: Path,
+) -> None:
+    local = LocalBackend()
+    with AgentCoreEmulator(local) as url:
+        answers = processes(tmp_path, url)
+    local.close()
+
+    assert answers == ["keptgone", "5"]
