@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import tomllib
 from collections.abc import Iterator
 from dataclasses import fields
 from json import loads
@@ -260,3 +261,14 @@ def known(words: list[str]) -> None:
 def names(command: Any) -> set[str]:
     """The options of a command."""
     return {name for option in command.params for name in (*option.opts, *option.secondary_opts)}
+
+
+@pytest.mark.parametrize("page", [ROOT / "README.md", *PAGES], ids=lambda page: page.stem)
+def test_what_is_to_be_installed_or_run_exists(page: Path) -> None:
+    known = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    text = page.read_text()
+    extras = re.findall(r"pip install ['\"](?:ci-toolkit|\.)\[([\w,]+)\]", text)
+    programs = re.findall(r"python (\S+\.py)", text)
+
+    assert [name for extra in extras for name in extra.split(",") if name not in known] == []
+    assert [program for program in programs if not (ROOT / program).is_file()] == []
