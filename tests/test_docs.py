@@ -127,3 +127,31 @@ def test_the_page_on_the_skill_runs(
         run(blocks("docs/skill.md")[number], names)
 
     assert {"agent", "report"} & names.keys()
+
+
+@pytest.mark.parametrize("block", blocks("docs/langchain.md"), ids=lambda block: block[-30:])
+def test_the_page_on_langchain_runs(block: str) -> None:
+    with CodeInterpreter(InMemoryBackend(run_python=True)) as interpreter:
+        names = run(block, {"interpreter": interpreter, "model": ScriptedChatModel([CALL, "done"])})
+
+    if "answer" in names:
+        assert [message.text for message in names["answer"]["messages"][-2:]] == ["42", "done"]
+    if "lines" in names:
+        assert "".join(text for _, _, _, text in names["lines"]) == "42\n"
+    if "done" in names:
+        assert names["code"] == "print(6 * 7)"
+        assert [message.text for message in names["done"]["messages"][-2:]] == ["42", "done"]
+    assert {"answer", "tools", "lines", "done"} & names.keys()
+
+
+@pytest.mark.filterwarnings("ignore:Support for class-based `config`")  # a library of deepagents
+@pytest.mark.parametrize("number", range(2))
+def test_the_page_on_deepagents_runs(number: int) -> None:
+    with CodeInterpreter(InMemoryBackend(run_python=True)) as interpreter:
+        model = ScriptedChatModel([CALL, "done"] * 2)
+        names = run(
+            blocks("docs/deepagents.md")[number], {"interpreter": interpreter, "model": model}
+        )
+        state = names["agent"].invoke({"messages": [("user", "go")]})
+
+    assert [message.text for message in state["messages"][-2:]] == ["42", "done"]

@@ -1,6 +1,8 @@
 """Files that a program made, from its sandbox to a folder of the user's."""
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from uuid import uuid4
 
@@ -10,8 +12,19 @@ from ci_toolkit.results import Image
 
 __all__ = ["Files", "keep_files", "keep_images", "made_since", "user_files"]
 
-Files = dict[str, tuple[float, int]]
-"""Paths, and what tells one state of a file from another."""
+
+@dataclass(frozen=True, kw_only=True)
+class Files:
+    """The user's files in a sandbox.
+
+    Attributes:
+        states: Paths, and what tells one state of a file from another.
+        complete: Whether these are all.
+    """
+
+    states: dict[str, tuple[float, int]]
+    complete: bool
+
 
 _LITTER = {"__pycache__", "node_modules"}
 
@@ -19,17 +32,18 @@ _LITTER = {"__pycache__", "node_modules"}
 def user_files(sandbox: Sandbox) -> Files:
     """What lies in the working directory, without hidden files and what runtimes leave there."""
     (listing,) = sandbox.list_files(["."], recursive=True)
-    return {
+    states = {
         entry.path: (entry.changed, entry.size)
         for entry in listing.entries
         if entry.kind == "file"
         and not any(part.startswith(".") or part in _LITTER for part in entry.path.split("/"))
     }
+    return Files(states=states, complete=listing.complete)
 
 
 def made_since(before: Files, after: Files) -> list[str]:
     """The files that are new or changed."""
-    return [path for path, state in after.items() if before.get(path) != state]
+    return [path for path, state in after.states.items() if before.states.get(path) != state]
 
 
 def keep_files(sandbox: Sandbox, paths: Iterable[str], folder: Path) -> list[str]:
@@ -77,7 +91,11 @@ def _target(folder: Path, path: str) -> Path:
     pure = PurePosixPath(path)
     target = folder.joinpath(*pure.parts)
     inside = not pure.is_absolute() and ".." not in pure.parts and pure.parts
-    if not inside or not target.parent.resolve().is_relative_to(folder.resolve()):
+    try:
+        reached = target.parent.resolve().is_relative_to(folder.resolve())
+    except (OSError, RuntimeError, ValueError):  # Links in a circle, or no path at all.
+        reached = False
+    if not inside or not reached:
         raise ConfigurationError(f"{path!r} would lie outside {str(folder)!r}.")
     return target
 
@@ -93,7 +111,8 @@ def _write(target: Path, chunks: Iterable[bytes]) -> None:
     except OSError as error:
         raise ConfigurationError(f"Cannot write {target}: {error.strerror}.") from error
     finally:
-        new.unlink(missing_ok=True)
+        with suppress(OSError):
+            new.unlink()
 
 
 def _nonempty(chunks: Iterable[bytes]) -> Iterator[bytes]:

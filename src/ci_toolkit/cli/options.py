@@ -4,6 +4,7 @@ Each option is an `Annotated` type for a command's parameter; its default stands
 The environment variables beside them are read here and nowhere else in the package.
 """
 
+import re
 from typing import Annotated, Any, Literal
 
 import typer
@@ -29,6 +30,7 @@ __all__ = [
     "SessionTimeoutOption",
     "TimeoutOption",
     "WorkspaceOption",
+    "in_options",
     "open_backend",
     "open_interpreter",
     "open_workspace",
@@ -41,6 +43,7 @@ NetworkName = Literal["none", "internet", "host"]
 WHERE_CODE_RUNS = "Where code runs"
 """The panel of the help that holds these options."""
 
+_ARGUMENT = re.compile(r'(?:LocalBackend|AgentCoreBackend)\((?:(\w+)=)?"([^"]*)"\)')
 _S3 = "s3://"
 _IN_MEMORY = "memory"
 
@@ -230,7 +233,7 @@ def open_workspace(place: str) -> Workspace:
     """The workspace that `--workspace` names.
 
     Args:
-        place: A folder, `s3://BUCKET[/PREFIX]`, or `memory`.
+        place: A folder, `s3://BUCKET/PREFIX`, or `memory`.
 
     Raises:
         ConfigurationError: There can be none.
@@ -243,5 +246,11 @@ def open_workspace(place: str) -> Workspace:
 
         return S3Workspace(bucket, prefix=prefix.strip("/"))
     if not place:
-        raise ConfigurationError("--workspace is a folder, s3://BUCKET[/PREFIX], or 'memory'.")
+        raise ConfigurationError("--workspace is a folder, s3://BUCKET/PREFIX, or 'memory'.")
     return DirectoryWorkspace(place)
+
+
+def in_options(text: str) -> str:
+    """An error's text with the options of the command line for the arguments that it names."""
+    named = _ARGUMENT.sub(lambda match: f"`--{match[1] or 'region'} {match[2]}`", text)
+    return re.sub(r'\b(isolation|network)="(\w+)"', r"`--\1 \2`", named)

@@ -22,10 +22,11 @@ from ci_toolkit.cli.options import (
     RegionOption,
     SessionTimeoutOption,
     TimeoutOption,
+    in_options,
     open_backend,
 )
 from ci_toolkit.cli.programs import Language, Program, send_files
-from ci_toolkit.cli.terminal import Echo, say
+from ci_toolkit.cli.streams import Echo, say
 from ci_toolkit.errors import BackendError, OutcomeUnknownError
 from ci_toolkit.results import Execution
 
@@ -102,7 +103,7 @@ def run(  # noqa: PLR0913 - each is an option
             execution = _execute(sandbox, program, timeout)
             _keep(sandbox, execution, before, output)
         except (BackendError, OutcomeUnknownError) as error:
-            say(str(error))
+            say(in_options(str(error)))
             raise typer.Exit(_NOT_RUN) from error
     raise typer.Exit(_exit_code(execution, timeout))
 
@@ -120,19 +121,21 @@ def _interruptible(work: Callable[[], Execution], sandbox: Sandbox) -> Execution
     """Does the work in a thread, so that Ctrl-C can interrupt it, and at the second time end it."""
     results: list[Execution] = []
     errors: list[BaseException] = []
+    ended = threading.Event()
 
     def begin() -> None:
         try:
             results.append(work())
         except BaseException as error:  # noqa: BLE001 - it is raised again by the one who waits
             errors.append(error)
+        finally:
+            ended.set()
 
-    thread = threading.Thread(target=begin, daemon=True)
-    thread.start()
+    threading.Thread(target=begin, daemon=True).start()
     interrupted = False
-    while thread.is_alive():
+    while not ended.is_set():
         try:
-            thread.join()
+            ended.wait()
         except KeyboardInterrupt:
             if interrupted:
                 raise
@@ -146,7 +149,10 @@ def _interruptible(work: Callable[[], Execution], sandbox: Sandbox) -> Execution
 
 def _keep(sandbox: Sandbox, execution: Execution, before: Files, folder: Path | None) -> None:
     """Copies what was made into the folder, or says that it is gone."""
-    made = made_since(before, user_files(sandbox))
+    after = user_files(sandbox)
+    made = made_since(before, after)
+    if not after.complete:
+        say("the program made more files than can be listed; some of them are not kept")
     if folder is None:
         count = len(made) + len(execution.images)
         if count:

@@ -1,17 +1,17 @@
 """Live output of one call on its way to the client."""
 
 import asyncio
-import logging
 from collections.abc import Awaitable
 from contextlib import suppress
 from threading import Lock
 from typing import Protocol
 
 from ci_toolkit.results import Stream
+from ci_toolkit.telemetry import scoped_logger
 
 __all__ = ["LiveOutput", "ReportProgress"]
 
-logger = logging.getLogger(__name__)
+logger = scoped_logger(__name__)
 
 _MOST_CHARS = 8_000
 _PAUSE_SECONDS = 0.05

@@ -1,7 +1,6 @@
 """The MCP server: the tools, the skill as a prompt, and the workspace's files as resources."""
 
 import asyncio
-import logging
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
@@ -29,10 +28,11 @@ from ci_toolkit.rendering import sentence
 from ci_toolkit.results import Outcome
 from ci_toolkit.scope import Scope
 from ci_toolkit.skill import SKILL_DIR, skill_prompt
+from ci_toolkit.telemetry import scoped_logger
 
 __all__ = ["CodeInterpreterServer", "create_server"]
 
-logger = logging.getLogger(__name__)
+logger = scoped_logger(__name__)
 
 Context = ServerRequestContext[str, Any]
 _Value = TypeVar("_Value")

@@ -1,18 +1,14 @@
-"""What commands say on the standard streams; text from a sandbox cannot command the terminal."""
+"""What commands write on the standard streams; a sandbox cannot command the terminal by it."""
 
 import sys
 from typing import TextIO
 
 from ci_toolkit.results import Execution, Stream
+from ci_toolkit.terminal import plain
 
-__all__ = ["Echo", "plain", "say"]
+__all__ = ["Echo", "say"]
 
 _SHOWN_KEPT = 2_000_000
-
-
-def plain(text: str) -> str:
-    """Text that cannot command the terminal: other control characters than these are replaced."""
-    return "".join(char if char.isprintable() or char in "\n\t\r" else "\ufffd" for char in text)
 
 
 def say(text: str) -> None:
@@ -28,6 +24,8 @@ class Echo:
     """
 
     def __init__(self) -> None:
+        # As they are now: a fake that runs code in this process puts others in their place.
+        self._files: dict[Stream, TextIO] = {"stdout": sys.stdout, "stderr": sys.stderr}
         self._shown: dict[Stream, str] = {"stdout": "", "stderr": ""}
         self._ended_line: dict[Stream, bool] = {"stdout": True, "stderr": True}
 
@@ -47,16 +45,12 @@ class Echo:
             rest = text[len(seen) :] if text.startswith(seen) else ""
             if rest and rest != shown[len(seen) :]:
                 self._write(stream, rest)
-            if not self._ended_line[stream] and (_file(stream).isatty() or not shown):
+            if not self._ended_line[stream] and (self._files[stream].isatty() or not shown):
                 # A service that sends all at the end leaves out the last end of line.
                 self._write(stream, "\n")
 
     def _write(self, stream: Stream, text: str) -> None:
-        file = _file(stream)
-        file.write(plain(text) if file.isatty() else text)
+        file = self._files[stream]
+        file.write(plain(text, also="\r\b") if file.isatty() else text)
         file.flush()
         self._ended_line[stream] = text.endswith("\n")
-
-
-def _file(stream: Stream) -> TextIO:
-    return sys.stdout if stream == "stdout" else sys.stderr
