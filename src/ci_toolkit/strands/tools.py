@@ -3,10 +3,10 @@
 import asyncio
 import logging
 from collections.abc import Callable
-from functools import partial
 from typing import Any, Literal, cast
-from uuid import uuid4
+from weakref import ref
 
+from strands import Agent
 from strands.interrupt import InterruptException
 from strands.types.events import ToolResultEvent
 from strands.types.tools import AgentTool, ToolGenerator, ToolResult, ToolSpec, ToolUse
@@ -18,7 +18,7 @@ from ci_toolkit.interpreter import CodeInterpreter
 from ci_toolkit.results import Outcome, Stream
 from ci_toolkit.schemas import json_schema
 from ci_toolkit.scope import Scope
-from ci_toolkit.strands.scopes import invocation_scope
+from ci_toolkit.strands.scopes import InvocationScope
 
 __all__ = ["CodeInterpreterTool", "code_interpreter_tools"]
 
@@ -39,12 +39,21 @@ class CodeInterpreterTool(AgentTool):
         find_scope: Whose call it is. What it raises is logged, and the model is told one fixed
             sentence; an interrupt passes through.
         images: Whether pictures go to the model.
+        agent: Whose tool it is. Agents that run side by side in a graph share one invocation state,
+            so that the agent which stands there may be another one.
     """
 
     def __init__(
-        self, offer: Offer, bridge: Bridge, *, find_scope: FindScope, images: bool
+        self,
+        offer: Offer,
+        bridge: Bridge,
+        *,
+        find_scope: FindScope,
+        images: bool,
+        agent: Agent | None = None,
     ) -> None:
         super().__init__()
+        self._agent = None if agent is None else ref(agent)
         self._offer = offer
         self._bridge = bridge
         self._find_scope = find_scope
@@ -100,9 +109,11 @@ class CodeInterpreterTool(AgentTool):
             }
             loop.call_soon_threadsafe(pieces.put_nowait, piece)
 
-        owner = kwargs.get("_tool_context") or invocation_state.get("agent")
+        agent = self._agent() if self._agent is not None else invocation_state.get("agent")
+        owner = kwargs.get("_tool_context") or agent
         stop = getattr(owner, "cancel_signal", None)
-        call = asyncio.create_task(self._call(tool_use["input"], invocation_state, report, stop))
+        state = {**invocation_state, "agent": agent}
+        call = asyncio.create_task(self._call(tool_use["input"], state, report, stop))
         call.add_done_callback(lambda _: pieces.put_nowait(None))
         try:
             while (piece := await pieces.get()) is not None:
@@ -160,13 +171,16 @@ def code_interpreter_tools(
     `status="error"` where the call failed. Output goes live to the agent's stream and callback
     handler. Nothing of the sandbox is ever run on the host in its place.
 
+    For agents that run side by side in a graph, take a `CodeInterpreterPlugin`, which knows whose
+    call each is.
+
     Args:
         interpreter: Answers the calls; closing it is up to its owner.
         scope: Whose conversation a call belongs to: a `Scope`, or a callable that is given the
             invocation state, with the agent under `"agent"`. By default the user is
             `invocation_state["user_id"]`, or `"anonymous"`, and the conversation
-            `invocation_state["session_id"]`, or else the agent's own session, in which each
-            `agent_id` has its own variables.
+            `invocation_state["session_id"]`, or else the agent's own session. In one conversation
+            agents of different `agent_id` or name have their own variables.
         workspace_tools: Whether `workspace_read` and `workspace_list` are offered as well.
         images: Whether pictures go to the model. Some models refuse them in tool results.
         prefix: Put before the tools' names.
@@ -174,8 +188,7 @@ def code_interpreter_tools(
     Raises:
         ConfigurationError: An option is not what it has to be.
     """
-    own_session = partial(invocation_scope, session_id=f"tools-{uuid4().hex}")
-    find_scope = scope_finder(scope, own_session)
+    find_scope: FindScope = scope_finder(scope, InvocationScope())
     bridge = Bridge(interpreter, prefix=prefix)
     return [
         CodeInterpreterTool(offer, bridge, find_scope=find_scope, images=images)
