@@ -66,7 +66,16 @@ PLAN: dict[str, set[str]] = {
     "skill": {"backends.base", "doors", "schemas", *FOUNDATIONS},
     "bridge": {"interpreter", "rendering", *FOUNDATIONS},
     "langchain": {"bridge", "doors", "interpreter", *FOUNDATIONS},
-    "strands": {"bridge", "doors", "interpreter", "schemas", *FOUNDATIONS},
+    "strands": {
+        "backends.base",
+        "bridge",
+        "doors",
+        "interpreter",
+        "rendering",
+        "schemas",
+        "skill",
+        *FOUNDATIONS,
+    },
     "emulator": {"backends.base", "doors", *FOUNDATIONS},
     "testing": {"backends.memory", "doors", "emulator", *SEAMS, *FOUNDATIONS},
     "demo": {

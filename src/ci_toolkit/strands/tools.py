@@ -1,6 +1,5 @@
 """The tools as Strands knows them: a tool use in, live output and a tool result out."""
 
-import asyncio
 import logging
 from collections.abc import Callable
 from typing import Any, Literal, cast
@@ -15,9 +14,10 @@ from ci_toolkit.bridge import Bridge
 from ci_toolkit.doors import Offer, offers, scope_finder
 from ci_toolkit.errors import ConfigurationError
 from ci_toolkit.interpreter import CodeInterpreter
-from ci_toolkit.results import Outcome, Stream
+from ci_toolkit.results import OnOutput, Outcome
 from ci_toolkit.schemas import json_schema
 from ci_toolkit.scope import Scope
+from ci_toolkit.strands.live import Live
 from ci_toolkit.strands.scopes import InvocationScope
 
 __all__ = ["CodeInterpreterTool", "code_interpreter_tools"]
@@ -96,39 +96,29 @@ class CodeInterpreterTool(AgentTool):
             "stream": "stdout", "text": ...}`, then one `ToolResultEvent`.
         """
         call_id = tool_use["toolUseId"]
-        pieces: asyncio.Queue[dict[str, str] | None] = asyncio.Queue()
-        loop = asyncio.get_running_loop()
-
-        def report(stream: Stream, text: str) -> None:
-            piece = {
-                "type": "ci_toolkit.output",
-                "tool": self.tool_name,
-                "tool_call_id": call_id,
-                "stream": stream,
-                "text": text,
-            }
-            loop.call_soon_threadsafe(pieces.put_nowait, piece)
-
         agent = self._agent() if self._agent is not None else invocation_state.get("agent")
         owner = kwargs.get("_tool_context") or agent
         stop = getattr(owner, "cancel_signal", None)
         state = {**invocation_state, "agent": agent}
-        call = asyncio.create_task(self._call(tool_use["input"], state, report, stop))
-        call.add_done_callback(lambda _: pieces.put_nowait(None))
+        call = Live(lambda report: self._call(tool_use["input"], state, report, stop))
         try:
-            while (piece := await pieces.get()) is not None:
-                yield piece
-            yield ToolResultEvent(self._result(await call, call_id))
+            async for stream, text in call.pieces():
+                yield {
+                    "type": "ci_toolkit.output",
+                    "tool": self.tool_name,
+                    "tool_call_id": call_id,
+                    "stream": stream,
+                    "text": text,
+                }
+            yield ToolResultEvent(self._result(await call.result(), call_id))
         finally:
-            if not call.done():
-                call.cancel()
-                await asyncio.wait({call})
+            await call.end()
 
     async def _call(
         self,
         arguments: object,
         state: dict[str, Any],
-        report: Callable[[Stream, str], None],
+        report: OnOutput,
         stop: Any,
     ) -> Outcome:
         name = self._offer.tool.name
