@@ -51,6 +51,10 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SIGNAL_BASE = 128
 _INTERRUPTED = 130
 
+_DEFECT = (
+    "The code interpreter failed inside; it is not known whether anything was run. Check before "
+    "you repeat it."
+)
 _PYTHON = (
     "Runs Python in a sandbox and returns output (stdout), error (stderr) and exit_code. "
     "Variables, imports and files stay for later calls. Use print() to see values; there is no "
@@ -299,6 +303,9 @@ class CodeInterpreterSandbox(Sandbox):
             if not isinstance(error, ToolError):
                 logger.exception("A sandbox failed in %s", self._scope)
             raise self._error(error) from error
+        except Exception:
+            logger.exception("A defect in %s", self._scope)
+            raise OSError(_DEFECT) from None
         self._notes.extend(notes)
         return value
 
@@ -366,7 +373,7 @@ def _placed(command: str, cwd: str | None, env: Mapping[str, str] | None) -> str
 
 def _is_itself(path: str, entries: list[str]) -> bool:
     """Whether a listing is that of a file, which lists itself."""
-    return entries == [normpath(path)]
+    return [normpath(entry) for entry in entries] == [normpath(path)]
 
 
 def _exit_code(execution: Execution) -> int:
