@@ -20,9 +20,9 @@ from botocore.config import Config
 from ci_toolkit import CodeInterpreter, Outcome, Scope
 from ci_toolkit.backends.agentcore import AgentCoreBackend
 from ci_toolkit.backends.agentcore.answers import Answer, NoResultError, StoredFile, read_answer
-from ci_toolkit.backends.agentcore.programs import interruption, prepare
 from ci_toolkit.backends.agentcore.verdicts import CLIENT, SERVICE, judge
 from ci_toolkit.backends.base import Sandbox
+from ci_toolkit.backends.errands.programs import interruption, prepare
 from ci_toolkit.backends.memory import InMemoryBackend
 from ci_toolkit.emulator import AgentCoreEmulator, Fault
 from ci_toolkit.errors import (

@@ -25,7 +25,13 @@ PLAN: dict[str, set[str]] = {
     "backends.memory": {"backends.base", *FOUNDATIONS},
     "backends.local": {"backends.base", *FOUNDATIONS},
     "backends.transfers": {"errors"},
-    "backends.agentcore": {"backends.base", "backends.transfers", *FOUNDATIONS},
+    "backends.errands": {*FOUNDATIONS},
+    "backends.agentcore": {
+        "backends.base",
+        "backends.errands",
+        "backends.transfers",
+        *FOUNDATIONS,
+    },
     "workspaces": {
         "workspaces.base",
         "workspaces.directory",

@@ -1,7 +1,7 @@
 """`Runs`: one run at a time, waited for, and ended when its time is up or the host says so.
 
 The service cannot cancel a run. So it is asked beside it to send SIGINT to the processes of the
-run (`guest/find.py` says which); where that does not end the run, the session is stopped.
+run (`errands/guest/find.py` says which); where that does not end the run, the session is stopped.
 """
 
 import threading
@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ci_toolkit.backends.agentcore.answers import Answer
-from ci_toolkit.backends.agentcore.calls import Calls, Pending
-from ci_toolkit.backends.agentcore.programs import interruption
+from ci_toolkit.backends.agentcore.calls import Calls
+from ci_toolkit.backends.errands.pending import Pending
+from ci_toolkit.backends.errands.programs import interruption
 from ci_toolkit.errors import CodeInterpreterError, OutcomeUnknownError, SandboxLostError
 
 __all__ = ["Ran", "Runs"]

@@ -1,9 +1,9 @@
-"""Sends the programs of `guest` into the sandbox and reads their answers; the floor under `files`.
+"""Makes commands of the programs of `guest`, and reads what they answer; the floor of the room.
 
 A program travels inside the command that runs it, so that nothing has to be installed and one
-invoke is enough. Arguments too long for a command line go before it as a file of `writeFiles`; an
-answer too long for a terminal is fetched from a file with `readFiles`. The names of such files
-begin with `.ci-`, and the next program removes them.
+command is enough. Arguments too long for a command line go before it as a file; an answer too long
+for a terminal is fetched from a file. The names of such files begin with `.ci-`, and the next
+program removes them.
 """
 
 import base64
@@ -12,13 +12,12 @@ import json
 import re
 import shlex
 import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from uuid import uuid4
-
-from ci_toolkit.backends.agentcore.answers import Answer
 
 __all__ = ["Program", "ProgramError", "Reply", "interruption", "prepare", "read_reply", "unpack"]
 
@@ -42,7 +41,7 @@ class Program:
 
     Attributes:
         token: Marks its process and its answer.
-        command: What `executeCommand` runs.
+        command: What the shell runs.
         stored: The file of arguments to write first, as path and content; None when inline.
     """
 
@@ -93,18 +92,22 @@ def interruption(kind: str, mark: str) -> str:
     return f'found=$({find}); [ -z "$found" ] || kill -INT $found'
 
 
-def read_reply(program: Program, answer: Answer) -> Reply:
+def read_reply(program: Program, printed: Iterable[str]) -> Reply:
     """Finds the answer in what the command printed.
+
+    Args:
+        program: The program.
+        printed: The texts in which it may be, the likeliest first.
 
     Raises:
         ProgramError: It is not there.
     """
-    # A command that failed has everything in `stderr`; one that did not, in `stdout`.
-    for text in (answer.stdout, answer.stderr, answer.text):
-        for found in _MARKED.finditer(text or ""):
+    texts = list(printed)
+    for text in texts:
+        for found in _MARKED.finditer(text):
             if found[1] == program.token:
                 return _stored_or_here(_decoded(found[2]))
-    words = " ".join((answer.stderr or answer.stdout or answer.text).split())[-500:]
+    words = " ".join(" ".join(texts).split())[-500:]
     raise ProgramError(f"a program in the sandbox ended without an answer: {words!r}")
 
 
