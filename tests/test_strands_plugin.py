@@ -20,7 +20,7 @@ from ci_toolkit import CodeInterpreter, ConfigurationError, Scope
 from ci_toolkit.backends.local import LocalBackend
 from ci_toolkit.backends.memory import InMemoryBackend
 from ci_toolkit.skill import SKILL_DIR
-from ci_toolkit.strands import CodeInterpreterPlugin
+from ci_toolkit.strands import CodeInterpreterPlugin, code_interpreter_tools
 from ci_toolkit.testing.script import Turn
 from ci_toolkit.testing.scripted_strands import ScriptedModel
 
@@ -116,10 +116,12 @@ def test_options_are_checked_while_building(interpreter: CodeInterpreter) -> Non
 
 
 def test_a_clash_of_names_is_told_and_a_prefix_helps(interpreter: CodeInterpreter) -> None:
-    plugin = CodeInterpreterPlugin(interpreter)
-    with pytest.raises(ValueError, match="already registered"):
-        agent(plugin, "x", plugins=[CodeInterpreterPlugin(interpreter)])
-    assert "execute_code" in agent(plugin, "x").tool_names
+    tools = [*code_interpreter_tools(interpreter)]
+
+    with pytest.raises(ConfigurationError, match=r"named execute_code, .* prefix"):
+        agent(CodeInterpreterPlugin(interpreter), "x", tools=tools)
+    both = agent(CodeInterpreterPlugin(interpreter, prefix="ci_"), "x", tools=tools)
+    assert {"execute_code", "ci_execute_code"} <= {*both.tool_names}
 
 
 def test_one_plugin_gives_every_agent_a_session_of_its_own(interpreter: CodeInterpreter) -> None:
@@ -149,7 +151,7 @@ def test_a_new_agent_for_every_request_goes_on_in_the_conversation_that_the_host
 def test_a_session_ends_with_the_invocation_where_that_is_asked_for(
     interpreter: CodeInterpreter, ends: str
 ) -> None:
-    plugin = CodeInterpreterPlugin(interpreter, close_after_invocation=True)
+    plugin = CodeInterpreterPlugin(interpreter, end_session=True)
 
     def last(_results: str) -> Turn:
         if ends == "badly":
@@ -306,7 +308,7 @@ from strands import Agent
 from strands.session import FileSessionManager
 from ci_toolkit import CodeInterpreter
 from ci_toolkit.backends.local import LocalBackend
-from ci_toolkit.strands import CodeInterpreterPlugin
+from ci_toolkit.strands import CodeInterpreterPlugin, code_interpreter_tools
 from ci_toolkit.testing.scripted_strands import ScriptedModel
 from ci_toolkit.workspaces import DirectoryWorkspace
 

@@ -10,6 +10,7 @@ from strands.plugins import Plugin
 
 from ci_toolkit.bridge import Bridge
 from ci_toolkit.doors import offers, scope_finder
+from ci_toolkit.errors import ConfigurationError
 from ci_toolkit.interpreter import CodeInterpreter
 from ci_toolkit.scope import Scope
 from ci_toolkit.skill import skill_prompt
@@ -37,7 +38,7 @@ class CodeInterpreterPlugin(Plugin):
         prefix: Put before the tools' names.
         available_skills: The names of the host's other skills, to which the skill text then leads.
         prompt: Whether the skill text is added. Not needed where `AgentSkills` brings the skill.
-        close_after_invocation: Whether the session, and its sandbox, is ended whenever an
+        end_session: Whether the session, and its sandbox, is ended whenever an
             invocation of an agent ends, whatever ends it but an interrupt, which waits for an
             answer. Saved files stay. By default it is ended by `interpreter.close` or when it
             was idle for too long.
@@ -58,7 +59,7 @@ class CodeInterpreterPlugin(Plugin):
         prefix: str = "",
         available_skills: Collection[str] | None = None,
         prompt: bool = True,
-        close_after_invocation: bool = False,
+        end_session: bool = False,
     ) -> None:
         super().__init__()
         self._bridge = Bridge(interpreter, prefix=prefix)
@@ -66,7 +67,7 @@ class CodeInterpreterPlugin(Plugin):
         self._find_scope: FindScope = scope_finder(scope, InvocationScope())
         self._offers = offers(workspace_tools=workspace_tools, prefix=prefix)
         self._images = images
-        self._close = close_after_invocation
+        self._close = end_session
         self._prompt = ""
         if prompt:
             self._prompt = skill_prompt(
@@ -80,8 +81,15 @@ class CodeInterpreterPlugin(Plugin):
         """Gives an agent its tools and the skill text.
 
         Raises:
-            ValueError: The agent has a tool of such a name, or such a plugin; see `prefix`.
+            ConfigurationError: The agent has a tool of such a name.
         """
+        known = agent.tool_registry.registry
+        taken = [offer.name for offer in self._offers if offer.name in known]
+        if taken:
+            raise ConfigurationError(
+                f"The agent has other tools named {', '.join(taken)}. Give the plugin a prefix, "
+                'such as prefix="ci_".'
+            )
         agent.tool_registry.process_tools(
             [
                 CodeInterpreterTool(

@@ -66,6 +66,16 @@ class Calls:
         self.check()
         return Pending(lambda give_up: self.answer(tool, arguments, give_up), woken)
 
+    def aside(self, command: str) -> Pending[object]:
+        """Begins a short shell command beside what goes on.
+
+        Raises:
+            SandboxLostError: The session is gone.
+        """
+        self.check()
+        arguments = {"command": command}
+        return Pending(lambda give_up: self.answer("executeCommand", arguments, give_up))
+
     def invoke(self, tool: str, arguments: Mapping[str, object], *, patience: float) -> Answer:
         """Sends a call, at most once, and waits for it, or until the session is ended.
 

@@ -1,6 +1,7 @@
 """Turns answers of the service into `Execution`s; used by `AgentCoreSandbox`."""
 
-from ci_toolkit.backends.agentcore.runs import Ran
+from ci_toolkit.backends.agentcore.answers import Answer
+from ci_toolkit.backends.errands.watch import Ran
 from ci_toolkit.results import Execution
 
 __all__ = ["of_code", "without_answer"]
@@ -8,7 +9,7 @@ __all__ = ["of_code", "without_answer"]
 _CHARACTERS = 16 * 1024 * 1024
 
 
-def of_code(ran: Ran, *, stateful: bool) -> Execution:
+def of_code(ran: Ran[Answer], *, stateful: bool) -> Execution:
     """How code ended.
 
     The service strips both streams at both ends. The line end of the last line is put back, since
@@ -36,7 +37,7 @@ def of_code(ran: Ran, *, stateful: bool) -> Execution:
     )
 
 
-def without_answer(ran: Ran, *, state_kept: bool = False) -> Execution:
+def without_answer(ran: Ran[Answer], *, state_kept: bool = False) -> Execution:
     """How a run ended whose output was lost with its process or its session."""
     return Execution(
         exit_code=1,
@@ -56,6 +57,6 @@ def _whole(text: str) -> str:
     return text if not text or text.endswith("\n") else text + "\n"
 
 
-def _duration(ran: Ran, seconds: float | None) -> float:
+def _duration(ran: Ran[Answer], seconds: float | None) -> float:
     waited = max(ran.received - ran.started, 0.0)
     return waited if seconds is None or not 0 <= seconds <= waited else seconds

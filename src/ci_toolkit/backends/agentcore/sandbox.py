@@ -3,15 +3,17 @@
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from ci_toolkit.backends.agentcore.answers import Answer
 from ci_toolkit.backends.agentcore.calls import Calls
 from ci_toolkit.backends.agentcore.carrier import ServiceCarrier
 from ci_toolkit.backends.agentcore.executions import of_code, without_answer
-from ci_toolkit.backends.agentcore.runs import LONGEST_CALL, Ran, Runs
+from ci_toolkit.backends.agentcore.runs import LONGEST_CALL, Runs
 from ci_toolkit.backends.agentcore.transfers import download, upload
 from ci_toolkit.backends.errands.commands import command_header, read_execution
 from ci_toolkit.backends.errands.errands import Errands
 from ci_toolkit.backends.errands.files import Files
 from ci_toolkit.backends.errands.programs import Program
+from ci_toolkit.backends.errands.watch import Ran
 from ci_toolkit.backends.transfers import Transferred
 from ci_toolkit.errors import (
     BackendUnavailableError,
@@ -169,7 +171,7 @@ class AgentCoreSandbox:
         """Stops the session; see `Sandbox.close`."""
         self._calls.end("closed")
 
-    def _run(self, program: Program, timeout: float) -> Ran:
+    def _run(self, program: Program, timeout: float) -> Ran[Answer]:
         if timeout > LONGEST_CALL:
             return self._runs.task(
                 program.command, timeout=timeout + _GRACE_SECONDS, mark=program.token
@@ -182,7 +184,7 @@ class AgentCoreSandbox:
             mark=program.token,
         )
 
-    def _command_execution(self, program: Program, ran: Ran) -> Execution:
+    def _command_execution(self, program: Program, ran: Ran[Answer]) -> Execution:
         if ran.answer is None:
             return without_answer(ran)
         try:

@@ -1,5 +1,7 @@
 """Runs of commands: what the program is told, and the `Execution` that its answer makes."""
 
+from collections.abc import Sequence
+
 from ci_toolkit.backends.errands.programs import Reply
 from ci_toolkit.backends.errands.refusals import number
 from ci_toolkit.errors import BackendUnavailableError
@@ -9,16 +11,29 @@ __all__ = ["command_header", "read_execution"]
 
 _OUTPUT_BYTES = 128 * 1024
 _OUTPUT_FILE_BYTES = 64 * 1024 * 1024
+_LIVE_BYTES = 1024 * 1024
 _LONGEST_NAME = 100
 
 
-def command_header(timeout: float) -> dict[str, object]:
+def command_header(
+    timeout: float, *, script: Sequence[str] = (), suffix: str = "", live: bool = False
+) -> dict[str, object]:
     """The arguments of the program `command`.
 
     Args:
         timeout: Seconds after which it ends what it runs.
+        script: What runs a script, before the name of its file; none for a shell command.
+        suffix: Of that name, such as `.py`.
+        live: Whether output is passed on while it appears, as far as that is bounded.
     """
-    return {"timeout": timeout, "keep": _OUTPUT_BYTES, "keep_all": _OUTPUT_FILE_BYTES}
+    return {
+        "timeout": timeout,
+        "keep": _OUTPUT_BYTES,
+        "keep_all": _OUTPUT_FILE_BYTES,
+        "script": list(script),
+        "suffix": suffix,
+        "live": _LIVE_BYTES if live else 0,
+    }
 
 
 def read_execution(reply: Reply, *, started: float, received: float) -> Execution:

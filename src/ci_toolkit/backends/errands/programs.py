@@ -19,7 +19,16 @@ from hashlib import sha256
 from pathlib import Path
 from uuid import uuid4
 
-__all__ = ["Program", "ProgramError", "Reply", "interruption", "prepare", "read_reply", "unpack"]
+__all__ = [
+    "Program",
+    "ProgramError",
+    "Reply",
+    "interruption",
+    "prepare",
+    "read_reply",
+    "source_of",
+    "unpack",
+]
 
 # The whole command is one argument of `sh -c`, for which Linux allows 128 KiB.
 _LONGEST_COMMAND = 120_000
@@ -87,7 +96,7 @@ def prepare(name: str, header: dict[str, object], payload: bytes = b"") -> Progr
 
 def interruption(kind: str, mark: str) -> str:
     """The command that sends SIGINT to a run's processes; see `guest/find.py`."""
-    source = base64.b64encode(zlib.compress(_text("find").encode(), 9)).decode()
+    source = base64.b64encode(zlib.compress(source_of("find").encode(), 9)).decode()
     find = f"python3 -I -S -c {shlex.quote(_BOOT)} - {source} {kind} {shlex.quote(mark)}"
     return f'found=$({find}); [ -z "$found" ] || kill -INT $found'
 
@@ -153,11 +162,11 @@ def _decoded(text: str) -> bytes:
 @cache
 def _source(name: str) -> str:
     parts = [*_BEFORE.get(name, ("envelope",)), name]
-    source = "\n".join(map(_text, parts)) + _CALL
+    source = "\n".join(map(source_of, parts)) + _CALL
     return base64.b64encode(zlib.compress(source.encode(), 9)).decode()
 
 
-def _text(name: str) -> str:
+def source_of(name: str) -> str:
     """A file of `guest`, without its imports of others, which stand before it in one text."""
     lines = (_GUEST / f"{name}.py").read_text(encoding="utf-8").splitlines(keepends=True)
     return "".join(line for line in lines if not line.startswith("from ci_toolkit."))

@@ -1,7 +1,7 @@
-"""Runs one shell command with its two streams apart, its time limit and its exact bytes."""
+"""Runs one command or script with its two streams apart, its time limit and its exact bytes."""
 
 # The standard library only, and old ways with paths: this text is sent with every call.
-# ruff: noqa: PTH103, PTH123, PTH208
+# ruff: noqa: PTH103, PTH118, PTH123, PTH208
 
 import contextlib
 import os
@@ -10,7 +10,9 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
 from typing import Any
 
 _LONGEST_ARGUMENT = 100_000
@@ -21,16 +23,19 @@ _open_pipes: list[int] = []
 
 
 def main(header: dict[str, Any], payload: bytes) -> tuple[dict[str, Any], bytes]:
-    """Runs the command that is the payload.
+    """Runs the command or script that is the payload.
 
     Args:
         header: `timeout` in seconds; `keep`, the bytes of each stream that are answered;
-            `keep_all`, the bytes of a longer output that go to a file.
-        payload: Shell source text.
+            `keep_all`, the bytes of a longer output that go to a file; `live`, the bytes of each
+            stream that are passed on as they appear; `script`, what runs a script, before the
+            name of its file, which ends in `suffix`: empty for a shell command.
+        payload: Source text.
     """
-    output = _Output(header["keep"], header["keep_all"])
+    output = _Output(header["keep"], header["keep_all"], header.get("live", 0))
     started, clock = time.time(), time.monotonic()
-    ended, code = _run(payload, header["timeout"], output)
+    with _arguments(payload, header.get("script"), header.get("suffix", "")) as (words, passed):
+        ended, code = _run(words, passed, header["timeout"], output)
     streams = {fd: output.ends(fd) for fd in (1, 2)}
     answered = {
         "ended": ended,
@@ -61,14 +66,37 @@ def after() -> None:
                     selector.unregister(key.fd)
 
 
-def _run(source: bytes, timeout: float, output: "_Output") -> tuple[str, int]:
+@contextlib.contextmanager
+def _arguments(
+    source: bytes, script: "list[str] | None", suffix: str
+) -> Iterator[tuple[list[Any], list[int]]]:
+    """The words that run a source text, and the descriptors that go with them."""
+    if script:
+        with tempfile.TemporaryDirectory(prefix="ci-") as folder:
+            file = os.path.join(folder, f"script{suffix}")
+            with open(file, "wb") as stream:
+                stream.write(source)
+            yield [*script, file], []
+        return
+    shell = (shutil.which("bash") or "/bin/sh").encode()
+    if len(source) <= _LONGEST_ARGUMENT:
+        yield [shell, b"-c", source], []
+        return
+    fd = os.memfd_create("command")
+    with open(fd, "wb", closefd=False) as stream:
+        stream.write(source)
+    os.lseek(fd, 0, os.SEEK_SET)
+    yield [shell, b"/dev/fd/%d" % fd], [fd]
+
+
+def _run(words: list[Any], passed: list[int], timeout: float, output: "_Output") -> tuple[str, int]:
     woken, wake = os.pipe()
     os.set_blocking(wake, False)
     for number in _ENDING:
         signal.signal(number, lambda *_: None)
     signal.set_wakeup_fd(wake)
     pipes = {1: os.pipe(), 2: os.pipe()}
-    process = _start(source, pipes[1][1], pipes[2][1])
+    process = _start(words, passed, pipes[1][1], pipes[2][1])
     for _, end in pipes.values():
         os.close(end)
     exited = os.pidfd_open(process.pid)
@@ -82,18 +110,9 @@ def _run(source: bytes, timeout: float, output: "_Output") -> tuple[str, int]:
     return ended, process.returncode
 
 
-def _start(source: bytes, out: int, err: int) -> "subprocess.Popen[bytes]":
-    arguments: list[bytes] = [b"-c", source]
-    passed: list[int] = []
-    if len(source) > _LONGEST_ARGUMENT:
-        fd = os.memfd_create("command")
-        with open(fd, "wb", closefd=False) as file:
-            file.write(source)
-        os.lseek(fd, 0, os.SEEK_SET)
-        arguments, passed = [b"/dev/fd/%d" % fd], [fd]
-    shell = shutil.which("bash") or "/bin/sh"
+def _start(words: list[Any], passed: list[int], out: int, err: int) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(  # noqa: S603 - this is what a sandbox is for
-        [shell.encode(), *arguments],
+        words,
         stdin=subprocess.DEVNULL,
         stdout=out,
         stderr=err,
@@ -172,7 +191,8 @@ def _has_mark(pid: str, mark: bytes) -> bool:
 class _Output:
     """The first and last bytes of each stream, and all of a long output in a file."""
 
-    def __init__(self, keep: int, keep_all: int) -> None:
+    def __init__(self, keep: int, keep_all: int, live: int) -> None:
+        self._live = {1: live, 2: live}
         self._half = keep // 2
         self._left = keep_all
         self._heads = {1: bytearray(), 2: bytearray()}
@@ -184,12 +204,20 @@ class _Output:
 
     def add(self, fd: int, data: bytes) -> None:
         self.totals[fd] += len(data)
+        self._pass_on(fd, data)
         room = self._half - len(self._heads[fd])
         self._heads[fd] += data[: max(room, 0)]
         self._tails[fd] += data[max(room, 0) :]
         if len(self._tails[fd]) > 4 * self._half + 65536:
             del self._tails[fd][: -self._half]
         self._keep(data)
+
+    def _pass_on(self, fd: int, data: bytes) -> None:
+        data = data[: self._live[fd]]
+        self._live[fd] -= len(data)
+        with contextlib.suppress(OSError):
+            while data:
+                data = data[os.write(fd, data) :]
 
     def ends(self, fd: int) -> list[bytes]:
         """Head and tail; together everything where nothing is left out."""
