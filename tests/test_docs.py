@@ -14,6 +14,7 @@ from ci_toolkit.testing.scripted_strands import ScriptedModel
 
 ROOT = Path(__file__).parent.parent
 CALL = [("execute_code", {"code": "print(6 * 7)"})]
+CALL_ALWAYS = [CALL] * 1000
 
 
 def blocks(page: str) -> list[str]:
@@ -78,3 +79,18 @@ def test_links_between_pages_lead_somewhere() -> None:
 
     assert links
     assert [(page.name, t) for page, t in links if not (page.parent / t).exists()] == []
+
+
+@pytest.mark.filterwarnings("ignore:Support for class-based `config`")  # a library of deepagents
+@pytest.mark.parametrize("number", range(4))
+def test_the_page_on_the_skill_runs(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The models answer everything with a call of the sandbox, where an agent is only built."""
+    monkeypatch.chdir(tmp_path)
+    model: Any = ScriptedModel if number == 1 else ScriptedChatModel
+    with CodeInterpreter(InMemoryBackend()) as interpreter:
+        names: dict[str, Any] = {"interpreter": interpreter, "model": model(CALL_ALWAYS)}
+        run(blocks("docs/skill.md")[number], names)
+
+    assert {"agent", "report"} & names.keys()

@@ -20,6 +20,7 @@ __all__ = ["StrandsSandboxBackend"]
 
 _Value = TypeVar("_Value")
 _FILE_SECONDS = 300.0
+_REAP_SECONDS = 1.0
 _PART = 4 * 1024 * 1024
 # `PosixShellSandbox` puts a file's content, as base64, into one argument: 128 KiB on Linux.
 _COMMAND_LINE_PART = 90_000
@@ -200,3 +201,4 @@ async def _cancel_all() -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
+    await asyncio.sleep(_REAP_SECONDS)  # processes that were killed are still to be waited for

@@ -14,6 +14,8 @@ try:
 
     from ci_toolkit.cli.demo import demo
     from ci_toolkit.cli.emulate import emulate
+    from ci_toolkit.cli.routing import routing
+    from ci_toolkit.cli.skill import skill
 except ImportError as error:
     sys.exit(f"ci-toolkit: {error}. The command line needs: pip install 'ci-toolkit[cli]'")
 
@@ -33,6 +35,8 @@ def _root() -> None:
 
 app.command("demo")(demo)
 app.command("emulate")(emulate)
+app.command("routing")(routing)
+app.command("skill")(skill)
 
 
 def main() -> None:

@@ -2,10 +2,12 @@
 
 import re
 from collections.abc import Collection, Iterable
+from typing import Final
 
 from ci_toolkit.backends.base import Backend
 from ci_toolkit.doors import Offer, offers
 from ci_toolkit.errors import ConfigurationError
+from ci_toolkit.libraries import LIBRARIES
 from ci_toolkit.schemas import Arguments, json_schema
 from ci_toolkit.skill.guidance import LANGUAGES, MISTAKES, NO_OUTSIDERS, PURPOSE, RULES, USES
 from ci_toolkit.skill.routes import (
@@ -14,10 +16,11 @@ from ci_toolkit.skill.routes import (
     NOTHING_TO_RUN,
     ROUTES,
     SKILL,
+    SPECIALISED,
     WORKSPACE_SKILL,
 )
 
-__all__ = ["bullets", "signature", "skill_prompt"]
+__all__ = ["signature", "skill_prompt"]
 
 
 def skill_prompt(
@@ -55,16 +58,16 @@ def skill_prompt(
         "## Whether to run code",
         _whether(skills),
         "## Code interpreter or code agent",
-        bullets(f"{c.respect}: {c.interpreter} vs. {c.agent}" for c in COMPARISON),
+        _bullets(f"{c.respect}: {c.interpreter} vs. {c.agent}" for c in COMPARISON),
         _code_agent(skills),
         "## Tools",
-        bullets(f"`{signature(offer)}`: {USES[offer.tool.name]}" for offer in offered),
+        _bullets(f"`{signature(offer)}`: {USES[offer.tool.name]}" for offer in offered),
         "## This sandbox",
-        bullets([*_place(backend), *_files(skills, workspace_tools=workspace_tools)]),
+        _bullets([*_place(backend), *_files(skills, workspace_tools=workspace_tools)]),
         "## Rules",
-        bullets(RULES),
+        _bullets(RULES),
         "Common mistakes:",
-        bullets(f"{mistake.wrong} → {mistake.right}" for mistake in MISTAKES),
+        _bullets(f"{mistake.wrong} → {mistake.right}" for mistake in MISTAKES),
         NO_OUTSIDERS,
     ]
     return _renamed("\n\n".join(sections), offered)
@@ -76,7 +79,7 @@ def signature(offer: Offer) -> str:
     return f"{offer.tool.name}({parameters})"
 
 
-def bullets(lines: Iterable[str]) -> str:
+def _bullets(lines: Iterable[str]) -> str:
     """Lines as a Markdown list."""
     return "\n".join(f"- {line}" for line in lines)
 
@@ -93,87 +96,79 @@ def _parameter(arguments: type[Arguments], name: str) -> str:
     return f'{name}="{default}"' if isinstance(default, str) else f"{name}={default!r}"
 
 
+_LEAVE: Final = "Leave production work to the specialised skill, even where you could do it here:"
+_READ_HERE: Final = "Reading or counting what such files hold stays here."
+
+
 def _whether(skills: frozenset[str]) -> str:
+    answers = [f"{item.request}: {item.answer}" for item in NOTHING_TO_RUN]
     here = [f"{route.task} ({route.reason})" for route in ROUTES if route.skill == SKILL]
     elsewhere = [
         f"{route.task}: `{route.skill}` ({route.reason})"
-        for route in ROUTES
-        if route.skill in skills and route.skill != SKILL
+        for route in SPECIALISED
+        if route.skill in skills
     ]
     missing = [
-        f"{route.task} (with {route.instead})"
-        for route in ROUTES
-        if route.instead and route.skill not in skills
+        f"{route.task} ({route.instead})" for route in SPECIALISED if route.skill not in skills
     ]
-    parts = [
-        "Run nothing for:",
-        bullets(f"{item.request}: {item.answer}" for item in NOTHING_TO_RUN),
-        "Run it here to:",
-        bullets(here),
-    ]
+    parts = ["Run nothing for:", _bullets(answers), "Run code here to:", _bullets(here)]
     if elsewhere:
-        parts += ["Prefer the specialised skill for finished work:", bullets(elsewhere)]
+        parts += [_LEAVE, _bullets(elsewhere), _READ_HERE]
     if missing:
-        parts.append(f"No skill is specialised in these, so make them here: {', '.join(missing)}.")
+        parts.append(f"Make these here: {', '.join(missing)}.")
     return "\n\n".join(parts)
 
 
 def _code_agent(skills: frozenset[str]) -> str:
     if CODE_AGENT in skills:
-        return f"Hand work of the second kind to `{CODE_AGENT}`."
-    return (
-        "There is no code agent here: do work of the second kind step by step, "
-        "and say what is left."
-    )
+        return f"Hand the latter kind of work to `{CODE_AGENT}`."
+    return "No code agent is here: do such work in steps, and say what is left undone."
 
 
 def _place(backend: Backend | None) -> list[str]:
     """What the sandbox can do."""
-    languages = tuple(LANGUAGES) if backend is None else backend.languages
-    facts = ["Languages: " + ", ".join(_language(name) for name in languages) + "."]
+    languages = [name for name in LANGUAGES if backend is None or name in backend.languages]
+    uses = [f"{LANGUAGES[name].label} ({LANGUAGES[name].good_for})" for name in languages]
+    facts = [f"Languages: {', '.join(uses)}."]
     if backend is None:
         return facts
     able = backend.abilities
-    forgetful = [_language(name) for name in languages if name not in able.stateful]
+    forgetful = [LANGUAGES[name].label for name in languages if name not in able.stateful]
     if forgetful:
-        facts.append(
-            f"{' and '.join(forgetful)}: variables are lost after each call; pass data on in files."
-        )
+        facts.append(f"Variables of {', '.join(forgetful)} are lost after a call: use files.")
     return [*facts, _NETWORK[able.network]]
 
 
-def _language(name: str) -> str:
-    return LANGUAGES.get(name, name)
-
-
-_NETWORK = {
-    "none": "No internet: downloads and web requests fail. Use what is installed, and tell the "
-    "user instead of trying again.",
-    "internet": "Code can reach the internet. Send out no data that the user did not ask to send.",
-    "host": "Code can reach the internet and the host's own network. Send out no data that the "
-    "user did not ask to send.",
+_NETWORK: Final = {
+    "none": "No internet: downloads and web requests fail. Do not try again; tell the user.",
+    "internet": "Code can reach the internet. Send out only what the user asked to send.",
+    "host": (
+        "Code can reach the internet and the host's network. Send out only what the user asked "
+        "to send."
+    ),
 }
+"""What is said of each kind of network that a backend can have."""
 
 
 def _files(skills: frozenset[str], *, workspace_tools: bool) -> list[str]:
-    reading = f'`workspace_read("{SKILL}/chart.png")`, `workspace_list("{SKILL}/")`'
     facts = [
-        "Uploaded files are already in the working directory.",
+        "Uploads are already in the working directory.",
         (
-            "Files outlive the sandbox only when saved, by `output_filename` or "
-            f"`ci_push_to_workspace`; they are then in `{SKILL}/` of the workspace."
+            "Only files saved by `output_filename` or `ci_push_to_workspace` outlive the sandbox; "
+            f"they lie in `{SKILL}/` of the workspace."
         ),
     ]
+    reading = f'`workspace_read("{SKILL}/chart.png")`, `workspace_list("{SKILL}/")`'
     if workspace_tools:
-        facts.append(f"Read them back with {reading}.")
+        facts.append(f"Read them back: {reading}.")
     elif WORKSPACE_SKILL in skills:
-        facts.append(f"Read them back with the `{WORKSPACE_SKILL}` skill: {reading}.")
-    facts.append('Common libraries are installed; `execute_command("pip list")` names them all.')
+        facts.append(f"Read them back with the skill `{WORKSPACE_SKILL}`: {reading}.")
+    usual = ", ".join(library.name for library in LIBRARIES if library.everyday)
+    facts.append(f'Usually installed: {usual}; all: `execute_command("pip list")`.')
     return facts
 
 
 def _renamed(text: str, offered: tuple[Offer, ...]) -> str:
+    """The text with each tool under the name by which it is offered."""
     names = {offer.tool.name: offer.name for offer in offered}
-    return re.sub(
-        "|".join(rf"\b{re.escape(name)}\b" for name in names), lambda m: names[m[0]], text
-    )
+    return re.sub("|".join(rf"\b{name}\b" for name in names), lambda match: names[match[0]], text)

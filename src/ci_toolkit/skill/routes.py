@@ -9,6 +9,7 @@ __all__ = [
     "NOTHING_TO_RUN",
     "ROUTES",
     "SKILL",
+    "SPECIALISED",
     "WORKSPACE_SKILL",
     "Contrast",
     "NothingToRun",
@@ -30,7 +31,7 @@ class Route:
     """A kind of work, and the skill that does it best.
 
     Attributes:
-        task: The work, as a plural or an activity that continues "use it for".
+        task: The work: what is made, or what is done where it belongs into the sandbox.
         skill: The name of the skill.
         reason: Why that one.
         instead: The library that does it in the sandbox, where a host has no such skill; empty for
@@ -73,9 +74,12 @@ ROUTES: Final = (
     Route(task="install and test packages", skill=SKILL, reason="compatibility, trying APIs"),
     Route(task="debug code logic", skill=SKILL, reason="isolate and test functions"),
     Route(task="verify calculations", skill=SKILL, reason="quick maths and data checks"),
-    Route(task="analyse data", skill=SKILL, reason="figures from files instead of guesses"),
+    Route(task="analyse data", skill=SKILL, reason="figures, not guesses"),
 )
 """What belongs where, the specialised skills first."""
+
+SPECIALISED: Final = tuple(route for route in ROUTES if route.skill != SKILL)
+"""What other skills do better, where a host has them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,10 +100,8 @@ NOTHING_TO_RUN: Final = (
         request="showing or formatting code examples", answer="answer with a Markdown block"
     ),
     NothingToRun(request="explaining code or algorithms", answer="answer with text"),
-    NothingToRun(
-        request="arithmetic that can be done in the head", answer="answer with the number"
-    ),
-    NothingToRun(request="anything else that needs no execution", answer="just answer"),
+    NothingToRun(request="arithmetic that can be done in the head", answer="just answer"),
+    NothingToRun(request="anything else that needs no execution", answer="answer"),
 )
 """What is answered directly."""
 
@@ -141,8 +143,8 @@ COMPARISON: Final = (
     ),
     Contrast(
         respect="use when",
-        interpreter="one specific piece of code is to be run",
-        agent="an engineer is to solve it end to end",
+        interpreter="you need one specific piece of code run",
+        agent="you need an engineer to solve it end to end",
     ),
 )
 """Code interpreter or code agent."""
