@@ -220,7 +220,7 @@ class TestTable:
 
 
 class TestPrograms:
-    @pytest.mark.parametrize("name", ["command", "files", "find", "transfer"])
+    @pytest.mark.parametrize("name", ["command", "files", "find", "sweep", "transfer"])
     def test_what_is_sent_into_the_sandbox_is_short_and_fits_an_old_python(self, name: str) -> None:
         text = interruption("python", "") if name == "find" else prepare(name, {}).command
         (packed,) = (word for word in text.split() if word.startswith("eN"))

@@ -277,6 +277,24 @@ def test_closing_ends_a_run_that_goes_on(backend: Any) -> None:
     timer.join()
 
 
+def test_what_code_left_behind_ends_with_the_session(backend: Any) -> None:
+    sandbox = backend.start(name="test")
+    started = "setsid sleep 300 >/dev/null 2>&1 & echo $!"
+
+    pid = int(sandbox.execute_command(started, timeout=10).stdout)
+    assert _runs(pid)
+    sandbox.close()
+
+    assert not _runs(pid)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return bool(Path(f"/proc/{pid}/cmdline").read_bytes())  # that of a zombie is empty
+    except OSError:
+        return False
+
+
 def test_further_languages_are_those_that_the_host_names() -> None:
     shell = {"shell": ["sh"]}
     sandbox = StrandsSandboxBackend(folder_sandbox, languages=shell).start(name="test")

@@ -16,7 +16,12 @@ _LONGEST_NAME = 100
 
 
 def command_header(
-    timeout: float, *, script: Sequence[str] = (), suffix: str = "", live: bool = False
+    timeout: float,
+    *,
+    script: Sequence[str] = (),
+    suffix: str = "",
+    live: bool = False,
+    sandbox: str = "",
 ) -> dict[str, object]:
     """The arguments of the program `command`.
 
@@ -25,6 +30,7 @@ def command_header(
         script: What runs a script, before the name of its file; none for a shell command.
         suffix: Of that name, such as `.py`.
         live: Whether output is passed on while it appears, as far as that is bounded.
+        sandbox: Marks what is started, for the program `sweep`.
     """
     return {
         "timeout": timeout,
@@ -33,6 +39,7 @@ def command_header(
         "script": list(script),
         "suffix": suffix,
         "live": _LIVE_BYTES if live else 0,
+        "sandbox": sandbox,
     }
 
 

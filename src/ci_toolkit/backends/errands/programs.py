@@ -37,7 +37,12 @@ _BOOT = "import base64,sys,zlib;exec(zlib.decompress(base64.b64decode(sys.argv[2
 _CALL = '\nanswer(*main(*arguments()))\nif "after" in globals(): after()\n'
 _STORED_NAME = re.compile(r"\.ci-[0-9a-f]{32}\.b64")
 _GUEST = Path(__file__).parent / "guest"
-_BEFORE = {"files": ("envelope", "paths"), "transfer": ("envelope", "paths")}
+_BEFORE = {
+    "command": ("envelope", "ending"),
+    "files": ("envelope", "paths"),
+    "sweep": ("envelope", "ending"),
+    "transfer": ("envelope", "paths"),
+}
 
 
 class ProgramError(Exception):

@@ -3,7 +3,7 @@
 import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Protocol, TypeVar
 from uuid import uuid4
 
@@ -24,6 +24,7 @@ logger = logging.getLogger(__name__)
 _Value = TypeVar("_Value")
 _LOOK_SECONDS = 15.0
 _END_SECONDS = 15.0
+_SWEEP_SECONDS = 5.0
 
 
 class Place(Protocol):
@@ -79,10 +80,14 @@ class Life:
     Args:
         place: The sandbox.
         on_end: Called once, when it is gone or is given back.
+
+    Attributes:
+        farewell: The command that ends what runs left behind, before it is given back.
     """
 
     def __init__(self, place: Place, on_end: Callable[[], None]) -> None:
         self.place = place
+        self.farewell = ""
         self._on_end = on_end
         self._lock = threading.Lock()
         self._lost = ""
@@ -168,6 +173,10 @@ class Life:
             self._give_back()
 
     def _give_back(self) -> None:
+        with suppress(RuntimeError):  # No threads any more: the interpreter is ending.
+            if self.farewell:
+                said = Pending(lambda _: self.place.run(self.farewell, patience=_SWEEP_SECONDS))
+                said.wait(_SWEEP_SECONDS)
         try:
             self.place.stop()
             self._on_end()

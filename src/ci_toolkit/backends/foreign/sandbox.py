@@ -9,7 +9,7 @@ from uuid import uuid4
 from ci_toolkit.backends.errands.commands import command_header, read_execution
 from ci_toolkit.backends.errands.errands import TRANSFER_SECONDS, Errands
 from ci_toolkit.backends.errands.files import Files
-from ci_toolkit.backends.errands.programs import Program
+from ci_toolkit.backends.errands.programs import Program, prepare
 from ci_toolkit.backends.errands.watch import Ran, Watch
 from ci_toolkit.backends.foreign.hearing import Heard
 from ci_toolkit.backends.foreign.place import Life
@@ -43,6 +43,7 @@ class ForeignSandbox:
     def __init__(self, life: Life, languages: Mapping[str, Sequence[str]]) -> None:
         self.id = uuid4().hex
         self._life = life
+        life.farewell = prepare("sweep", {"mark": self.id}).command
         self._languages = languages
         self._errands = Errands(life)
         self._files = Files(self._errands)
@@ -135,7 +136,7 @@ class ForeignSandbox:
         suffix: str = "",
     ) -> Execution:
         live = on_output is not None and self._life.place.live
-        header = command_header(timeout, script=script, suffix=suffix, live=live)
+        header = command_header(timeout, script=script, suffix=suffix, live=live, sandbox=self.id)
         with self._noticing_loss(may_have_run=False):
             program = self._errands.prepare("command", header, _encoded(source))
         heard = Heard(on_output, program.token) if on_output is not None and live else None

@@ -1,7 +1,7 @@
 """Runs one command or script with its two streams apart, its time limit and its exact bytes."""
 
 # The standard library only, and old ways with paths: this text is sent with every call.
-# ruff: noqa: PTH103, PTH118, PTH123, PTH208
+# ruff: noqa: PTH103, PTH118, PTH123
 
 import contextlib
 import os
@@ -14,6 +14,8 @@ import tempfile
 import time
 from collections.abc import Iterator
 from typing import Any
+
+from ci_toolkit.backends.errands.guest.ending import kill_marked
 
 _LONGEST_ARGUMENT = 100_000
 _QUIET_SECONDS = 0.1
@@ -29,13 +31,19 @@ def main(header: dict[str, Any], payload: bytes) -> tuple[dict[str, Any], bytes]
         header: `timeout` in seconds; `keep`, the bytes of each stream that are answered;
             `keep_all`, the bytes of a longer output that go to a file; `live`, the bytes of each
             stream that are passed on as they appear; `script`, what runs a script, before the
-            name of its file, which ends in `suffix`: empty for a shell command.
+            name of its file, which ends in `suffix`: empty for a shell command; `sandbox`, a mark
+            for what it starts.
         payload: Source text.
     """
     output = _Output(header["keep"], header["keep_all"], header.get("live", 0))
     started, clock = time.time(), time.monotonic()
-    with _arguments(payload, header.get("script"), header.get("suffix", "")) as (words, passed):
-        ended, code = _run(words, passed, header["timeout"], output)
+    with _process(payload, header.get("script"), header.get("suffix", "")) as given:
+        given["env"] = {
+            **os.environ,
+            "CI_COMMAND": sys.argv[1],
+            "CI_SANDBOX": header.get("sandbox", ""),
+        }
+        ended, code = _run(given, header["timeout"], output)
     streams = {fd: output.ends(fd) for fd in (1, 2)}
     answered = {
         "ended": ended,
@@ -67,36 +75,34 @@ def after() -> None:
 
 
 @contextlib.contextmanager
-def _arguments(
-    source: bytes, script: "list[str] | None", suffix: str
-) -> Iterator[tuple[list[Any], list[int]]]:
-    """The words that run a source text, and the descriptors that go with them."""
+def _process(source: bytes, script: "list[str] | None", suffix: str) -> Iterator[dict[str, Any]]:
+    """What `Popen` is given to run a source text."""
     if script:
         with tempfile.TemporaryDirectory(prefix="ci-") as folder:
             file = os.path.join(folder, f"script{suffix}")
             with open(file, "wb") as stream:
                 stream.write(source)
-            yield [*script, file], []
+            yield {"args": [*script, file]}
         return
     shell = (shutil.which("bash") or "/bin/sh").encode()
     if len(source) <= _LONGEST_ARGUMENT:
-        yield [shell, b"-c", source], []
+        yield {"args": [shell, b"-c", source]}
         return
     fd = os.memfd_create("command")
     with open(fd, "wb", closefd=False) as stream:
         stream.write(source)
     os.lseek(fd, 0, os.SEEK_SET)
-    yield [shell, b"/dev/fd/%d" % fd], [fd]
+    yield {"args": [shell, b"/dev/fd/%d" % fd], "pass_fds": [fd]}
 
 
-def _run(words: list[Any], passed: list[int], timeout: float, output: "_Output") -> tuple[str, int]:
+def _run(given: dict[str, Any], timeout: float, output: "_Output") -> tuple[str, int]:
     woken, wake = os.pipe()
     os.set_blocking(wake, False)
     for number in _ENDING:
         signal.signal(number, lambda *_: None)
     signal.set_wakeup_fd(wake)
     pipes = {1: os.pipe(), 2: os.pipe()}
-    process = _start(words, passed, pipes[1][1], pipes[2][1])
+    process = _start(given, pipes[1][1], pipes[2][1])
     for _, end in pipes.values():
         os.close(end)
     exited = os.pidfd_open(process.pid)
@@ -110,15 +116,13 @@ def _run(words: list[Any], passed: list[int], timeout: float, output: "_Output")
     return ended, process.returncode
 
 
-def _start(words: list[Any], passed: list[int], out: int, err: int) -> "subprocess.Popen[bytes]":
-    return subprocess.Popen(  # noqa: S603 - this is what a sandbox is for
-        words,
+def _start(given: dict[str, Any], out: int, err: int) -> "subprocess.Popen[bytes]":
+    return subprocess.Popen(
+        **given,
         stdin=subprocess.DEVNULL,
         stdout=out,
         stderr=err,
         start_new_session=True,
-        pass_fds=passed,
-        env={**os.environ, "CI_COMMAND": sys.argv[1]},
     )
 
 
@@ -172,20 +176,7 @@ def _kill_all(process: "subprocess.Popen[bytes]") -> None:
     """Ends the shell's group, and what left the group but has the mark in its environment."""
     with contextlib.suppress(OSError):
         os.killpg(process.pid, signal.SIGKILL)
-    mark = f"CI_COMMAND={sys.argv[1]}".encode()
-    for _ in range(20):
-        found = [pid for pid in os.listdir("/proc") if pid.isdigit() and _has_mark(pid, mark)]
-        for pid in found:
-            with contextlib.suppress(OSError):
-                os.kill(int(pid), signal.SIGKILL)
-        if not found:
-            return
-
-
-def _has_mark(pid: str, mark: bytes) -> bool:
-    with contextlib.suppress(OSError), open(f"/proc/{pid}/environ", "rb") as file:
-        return mark in file.read().split(b"\0")
-    return False
+    kill_marked(f"CI_COMMAND={sys.argv[1]}".encode())
 
 
 class _Output:
