@@ -6,13 +6,15 @@ They run on the host, in a temporary folder each: what is checked is the way in,
 import os
 import sys
 import threading
-from collections.abc import AsyncGenerator, Iterator
+import time
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from shutil import rmtree
 from tempfile import TemporaryDirectory, mkdtemp
 from typing import Any, ClassVar
 
+import deno  # type: ignore[import-untyped]
 import pytest
 from deepagents.backends import LocalShellBackend
 from deepagents.backends.protocol import ExecuteResponse, SandboxBackendProtocol
@@ -82,7 +84,9 @@ class TestStrands(BackendContract):
 
     @pytest.fixture
     def backend(self) -> Iterator[Backend]:
-        backend = StrandsSandboxBackend(folder_sandbox)
+        scripts = [deno.find_deno_bin(), "run", "--quiet"]
+        languages = {"javascript": scripts, "typescript": scripts}
+        backend = StrandsSandboxBackend(folder_sandbox, languages=languages)
         yield backend
         backend.close()
 
@@ -254,27 +258,39 @@ def test_a_run_that_cannot_be_signalled_costs_the_sandbox_and_nothing_more() -> 
 
     backend = DeepagentsSandboxBackend(one_at_a_time)
     sandbox = backend.start(name="test")
-    timer = threading.Timer(0.5, sandbox.interrupt)
-    timer.start()
+    thread = once_it_runs(sandbox, sandbox.interrupt)
 
-    execution = sandbox.execute_command("sleep 30", timeout=60)
+    execution = sandbox.execute_command("touch begun; sleep 30", timeout=60)
 
     assert (execution.ended, execution.exit_code) == ("interrupted", 1)
     with pytest.raises(SandboxLostError, match="could not be ended"):
         sandbox.execute_command("true", timeout=10)
-    timer.join()
+    thread.join()
 
 
 def test_closing_ends_a_run_that_goes_on(backend: Any) -> None:
     sandbox = backend.start(name="test")
-    timer = threading.Timer(0.5, sandbox.close)
-    timer.start()
+    thread = once_it_runs(sandbox, sandbox.close)
 
     with pytest.raises(SandboxLostError) as caught:
-        sandbox.execute_command("sleep 30", timeout=60)
+        sandbox.execute_command("touch begun; sleep 30", timeout=60)
 
     assert caught.value.may_have_run
-    timer.join()
+    thread.join()
+
+
+def once_it_runs(sandbox: Any, act: Callable[[], None]) -> threading.Thread:
+    """Acts as soon as a run has made the file `begun`."""
+    begun = Path(sandbox.working_directory, "begun")
+
+    def wait() -> None:
+        while not begun.exists():
+            time.sleep(0.01)
+        act()
+
+    thread = threading.Thread(target=wait, daemon=True)
+    thread.start()
+    return thread
 
 
 def test_what_code_left_behind_ends_with_the_session(backend: Any) -> None:

@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+import boto3
 import pytest
 from strands import Agent, SandboxPathNotFoundError, SandboxTimeoutError
 from strands.sandbox import ExecutionResult, Sandbox, StreamChunk
@@ -12,8 +13,10 @@ from strands.vended_plugins.skills import AgentSkills
 from strands.vended_tools import file_editor, python_repl, shell
 
 from ci_toolkit import CodeInterpreter, ConfigurationError, Limits, Scope
+from ci_toolkit.backends.agentcore import AgentCoreBackend
 from ci_toolkit.backends.local import LocalBackend
 from ci_toolkit.backends.memory import InMemoryBackend
+from ci_toolkit.emulator import AgentCoreEmulator
 from ci_toolkit.errors import BackendUnavailableError, SandboxLostError
 from ci_toolkit.skill import SKILL_DIR
 from ci_toolkit.strands import CodeInterpreterSandbox
@@ -240,8 +243,19 @@ async def test_output_streams_and_a_stream_that_is_left_ends_the_run(
     assert gone.stdout == "gone\n"
 
 
+@pytest.fixture(scope="module")
+def on_agentcore(local: CodeInterpreter) -> Iterator[CodeInterpreterSandbox]:
+    keys = boto3.Session(aws_access_key_id="none", aws_secret_access_key="none")
+    with AgentCoreEmulator(local.backend) as url:
+        backend = AgentCoreBackend("us-east-1", endpoint_url=url, boto_session=keys)
+        with CodeInterpreter(backend) as interpreter:
+            yield CodeInterpreterSandbox(interpreter, scope=SCOPE)
+
+
 @pytest.mark.local
-def test_strands_own_tools_run_on_it(sandbox: CodeInterpreterSandbox) -> None:
+@pytest.mark.parametrize("place", ["sandbox", "on_agentcore"])
+def test_strands_own_tools_run_on_it(place: str, request: pytest.FixtureRequest) -> None:
+    sandbox = request.getfixturevalue(place)
     root = json.loads(speak(sandbox, [shell], [("shell", {"command": "pwd"})])[0][1])
     path = root["output"].strip() + "/notes.txt"
     create = {"command": "create", "path": path, "file_text": "one\ntwo\n"}
@@ -253,14 +267,14 @@ def test_strands_own_tools_run_on_it(sandbox: CodeInterpreterSandbox) -> None:
         [("file_editor", create)],
         [("file_editor", change)],
         [("file_editor", {"command": "view", "path": path})],
-        [("python_repl", {"code": "print(open('notes.txt').read())"})],
+        [("python_repl", {"code": "print(open('notes.txt').read(), end='')"})],
         [("shell", {"command": "rm notes.txt; sleep 60", "timeout": 1})],
         [("file_editor", {"command": "view", "path": path})],
     )
 
     assert [status for status, _ in found] == ["success"] * 4 + ["error"] * 2
     assert "2  three" in found[2][1]
-    assert json.loads(found[3][1]) == {"output": "one\nthree\n\n", "error": "", "exit_code": 0}
+    assert json.loads(found[3][1]) == {"output": "one\nthree\n", "error": "", "exit_code": 0}
     assert '"exit_code": 124' in found[4][1]
     assert "does not exist" in found[5][1]
 

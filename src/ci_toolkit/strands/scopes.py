@@ -6,8 +6,6 @@ from typing import Any
 from uuid import uuid4
 from weakref import WeakKeyDictionary
 
-from strands import Agent
-
 from ci_toolkit.doors import ANONYMOUS, identifier
 from ci_toolkit.scope import Scope
 
@@ -56,10 +54,11 @@ class InvocationScope:
             stored = identifier(getattr(agent, "session_id", None), "")
             if stored:
                 return stored
-        if not isinstance(agent, Agent):
-            return self._without_agent
         with self._lock:
-            return self._own.setdefault(agent, f"agent-{uuid4().hex}")
+            try:
+                return self._own.setdefault(agent, f"agent-{uuid4().hex}")
+            except TypeError:  # no agent at all
+                return self._without_agent
 
 
 def _branch(agent: object) -> str:
