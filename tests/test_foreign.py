@@ -79,6 +79,7 @@ def local_shell(*, virtual_mode: bool = True) -> Iterator[LocalShellBackend]:
 ADA, EVE = (Scope(user_id=user, session_id="1") for user in ("ada", "eve"))
 
 
+@pytest.mark.local  # for its length, and for Deno
 class TestStrands(BackendContract):
     large_file: ClassVar[int] = 4 * 1024 * 1024  # in pieces of 90,000 bytes, each by a command
 
@@ -91,7 +92,10 @@ class TestStrands(BackendContract):
         backend.close()
 
 
+@pytest.mark.local  # for its length
 class TestDeepagents(BackendContract):
+    large_file: ClassVar[int] = 16 * 1024 * 1024
+
     @pytest.fixture
     def backend(self) -> Iterator[Backend]:
         backend = DeepagentsSandboxBackend(local_shell)

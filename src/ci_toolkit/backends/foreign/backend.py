@@ -121,7 +121,7 @@ class _Lives:
         with self._lock:
             lives, self._lives = self._lives, set()
         for life in lives:
-            life.end("closed")
+            life.close()
 
 
 class Opened(Generic[_Foreign]):

@@ -3,7 +3,7 @@
 import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Protocol, TypeVar
 from uuid import uuid4
 
@@ -158,8 +158,18 @@ class Life:
             with self._lock:
                 self._waiting.discard(woken)
 
+    def close(self) -> None:
+        """Ends what runs left behind, and gives the sandbox back; as `end`."""
+        self._end("closed", self.farewell)
+
     def end(self, reason: str) -> None:
-        """Gives the sandbox back. Idempotent; never raises; takes 15 seconds at most."""
+        """Gives back a sandbox that is not fit any more.
+
+        Idempotent; never raises; takes 15 seconds at most.
+        """
+        self._end(reason, "")
+
+    def _end(self, reason: str, farewell: str) -> None:
         with self._lock:
             if self._lost:
                 return
@@ -168,15 +178,14 @@ class Life:
         for woken in waiting:
             woken.set()
         try:
-            Pending(lambda _: self._give_back()).wait(_END_SECONDS)
+            if farewell:
+                sweep = Pending(lambda _: self.place.run(farewell, patience=_SWEEP_SECONDS))
+                sweep.wait(_SWEEP_SECONDS)
+            Pending(lambda _: self._give_back()).wait(_END_SECONDS - _SWEEP_SECONDS)
         except RuntimeError:  # No threads any more: the interpreter is ending.
             self._give_back()
 
     def _give_back(self) -> None:
-        with suppress(RuntimeError):  # No threads any more: the interpreter is ending.
-            if self.farewell:
-                said = Pending(lambda _: self.place.run(self.farewell, patience=_SWEEP_SECONDS))
-                said.wait(_SWEEP_SECONDS)
         try:
             self.place.stop()
             self._on_end()

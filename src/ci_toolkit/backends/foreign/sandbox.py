@@ -43,7 +43,6 @@ class ForeignSandbox:
     def __init__(self, life: Life, languages: Mapping[str, Sequence[str]]) -> None:
         self.id = uuid4().hex
         self._life = life
-        life.farewell = prepare("sweep", {"mark": self.id}).command
         self._languages = languages
         self._errands = Errands(life)
         self._files = Files(self._errands)
@@ -124,7 +123,7 @@ class ForeignSandbox:
 
     def close(self) -> None:
         """Gives the foreign sandbox back; see `Sandbox.close`."""
-        self._life.end("closed")
+        self._life.close()
 
     def _run(
         self,
@@ -135,6 +134,7 @@ class ForeignSandbox:
         script: Sequence[str] = (),
         suffix: str = "",
     ) -> Execution:
+        self._life.farewell = prepare("sweep", {"mark": self.id}).command
         live = on_output is not None and self._life.place.live
         header = command_header(timeout, script=script, suffix=suffix, live=live, sandbox=self.id)
         with self._noticing_loss(may_have_run=False):
