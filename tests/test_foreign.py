@@ -3,6 +3,7 @@
 They run on the host, in a temporary folder each: what is checked is the way in, not their walls.
 """
 
+import gc
 import os
 import sys
 import threading
@@ -313,6 +314,21 @@ def _runs(pid: int) -> bool:
         return bool(Path(f"/proc/{pid}/cmdline").read_bytes())  # that of a zombie is empty
     except OSError:
         return False
+
+
+@pytest.mark.parametrize(
+    ("kind", "maker"),
+    [(StrandsSandboxBackend, folder_sandbox), (DeepagentsSandboxBackend, local_shell)],
+)
+def test_a_backend_that_is_forgotten_gives_its_sandboxes_back(kind: Any, maker: Any) -> None:
+    backend = kind(maker)
+    place = Path(backend.start(name="test").working_directory)
+    assert place.exists()
+
+    del backend
+    gc.collect()
+
+    assert not place.exists()
 
 
 def test_further_languages_are_those_that_the_host_names() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import weakref
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, aclosing
@@ -52,10 +53,12 @@ class StrandsSandboxBackend(ForeignBackend):
         languages: Mapping[str, Sequence[str]] | None = None,
         network: Literal["none", "internet", "host"] = "host",
     ) -> None:
-        self._loop = _Loop()
+        loop = self._loop = _Loop()
+        # Before the finalizer of the sandboxes, so that it is called after it.
+        weakref.finalize(self, loop.close)
         super().__init__(
             "strands",
-            Opened(sandbox, Sandbox, lambda each: _StrandsPlace(each, self._loop)),  # type: ignore[type-abstract]
+            Opened(sandbox, Sandbox, lambda each: _StrandsPlace(each, loop)),  # type: ignore[type-abstract]
             languages=languages or {},
             network=network,
             live=True,

@@ -86,10 +86,9 @@ class ForeignBackend:
             raise
         except Exception as error:
             raise BackendUnavailableError(f"No sandbox was made: {error}") from error
-
         life = Life(place, stack.close)
         self._lives.add(life)
-        sandbox = ForeignSandbox(life, self._languages)
+        sandbox = ForeignSandbox(life, self._languages, owner=self)
         try:
             sandbox.settle()
         except BaseException:

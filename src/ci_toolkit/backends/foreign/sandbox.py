@@ -36,13 +36,17 @@ class ForeignSandbox:
     Args:
         life: Of the foreign sandbox.
         languages: What runs a script of each, before the name of its file.
+        owner: What has to live as long as this sandbox is used.
     """
 
     expires_at: float | None = None
 
-    def __init__(self, life: Life, languages: Mapping[str, Sequence[str]]) -> None:
+    def __init__(
+        self, life: Life, languages: Mapping[str, Sequence[str]], *, owner: object
+    ) -> None:
         self.id = uuid4().hex
         self._life = life
+        self._owner = owner
         self._languages = languages
         self._errands = Errands(life)
         self._files = Files(self._errands)
@@ -166,6 +170,8 @@ class ForeignSandbox:
     def _execution(self, program: Program, ran: Ran[Sequence[str]]) -> Execution:
         if ran.answer is None:
             return _without_answer(ran)
+        if self._life.lost:  # Closed from another thread, which ended the run.
+            raise SandboxLostError(f"The sandbox was lost: {self._life.lost}.", may_have_run=True)
         try:
             reply = self._errands.finish(
                 program, ran.answer, sent=ran.started, received=time.time()
