@@ -1,5 +1,6 @@
 """What the documentation shows is run as it stands."""
 
+import json
 import re
 import textwrap
 from pathlib import Path
@@ -11,6 +12,7 @@ from strands import Agent
 from ci_toolkit import CodeInterpreter, Scope
 from ci_toolkit.backends.local import LocalBackend
 from ci_toolkit.backends.memory import InMemoryBackend
+from ci_toolkit.cli import app
 from ci_toolkit.strands import CodeInterpreterPlugin
 from ci_toolkit.testing.script import Turn
 from ci_toolkit.testing.scripted_langchain import ScriptedChatModel
@@ -148,6 +150,37 @@ def test_links_between_pages_lead_somewhere() -> None:
 
     assert links
     assert [(page.name, t) for page, t in links if not (page.parent / t).exists()] == []
+
+
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_the_page_on_mcp_runs(number: int) -> None:
+    answers: list[str] = []
+
+    def note(answer: str) -> str:
+        answers.append(answer)
+        return "done"
+
+    names = {"__name__": "documentation", "model": ScriptedModel([CALL, note])}
+
+    run(blocks("docs/mcp.md")[number], names)
+
+    assert answers == (["42"] if number == 2 else [])
+
+
+def test_the_settings_that_the_page_on_mcp_shows_start_the_command() -> None:
+    settings = [
+        json.loads(block)
+        for block in re.findall(r"```json\n(.*?)```", (ROOT / "docs/mcp.md").read_text(), re.S)
+    ]
+    servers = [each for one in settings for group in one.values() for each in group.values()]
+
+    assert len(servers) == 3
+    for server in servers:
+        assert server["command"] == "ci-toolkit"
+        # The help is shown for options that exist only.
+        with pytest.raises(SystemExit) as ended:
+            app([*server["args"], "--help"])
+        assert ended.value.code == 0
 
 
 @pytest.mark.filterwarnings("ignore:Support for class-based `config`")  # a library of deepagents

@@ -68,6 +68,7 @@ def test_one_call_from_the_model_s_words_to_words_and_a_picture() -> None:
     assert interpreter.download("code-interpreter/chart.png", scope=scope) == png()
     assert [file.key for file in workspace.list("")] == [
         "ada/thread-1/code-interpreter/chart.png",
+        "ada/thread-1/sandboxes/main/record.json",
         "ada/thread-1/state/manifest.json",
         "ada/thread-1/uploads/sales.csv",
     ]

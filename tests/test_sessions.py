@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from ci_toolkit import Cancellation, CodeInterpreter, ConfigurationError, Limits, Outcome, Scope
+from ci_toolkit.backends.base import Sandbox
 from ci_toolkit.backends.memory import InMemoryBackend, Request
 from ci_toolkit.errors import (
     AccessDeniedError,
@@ -16,7 +17,7 @@ from ci_toolkit.errors import (
     ThrottledError,
 )
 from ci_toolkit.scope import encode_part
-from ci_toolkit.turns import Turns
+from ci_toolkit.turns import Order, Turns
 from ci_toolkit.workspaces import InMemoryWorkspace
 
 Call = Callable[..., Outcome]
@@ -286,18 +287,6 @@ def test_closing_a_session_ends_its_sandbox_and_keeps_its_files(
     assert [file.key for file in interpreter.files(scope)] == ["code-interpreter/a"]
 
 
-def test_a_session_that_is_idle_for_too_long_is_ended_by_the_next_call_of_another(
-    backend: InMemoryBackend, scope: Scope
-) -> None:
-    interpreter = CodeInterpreter(backend, limits=Limits(idle_seconds=0.001))
-    interpreter.call("execute_code", {"code": "1"}, scope=scope)
-    threading.Event().wait(0.01)
-
-    interpreter.call("execute_code", {"code": "1"}, scope=Scope(user_id="b", session_id="s"))
-
-    assert len(backend.sandboxes) == 1
-
-
 def test_a_call_that_is_cancelled_while_it_waits_never_runs(
     call: Call, interpreter: CodeInterpreter, scope: Scope, backend: InMemoryBackend
 ) -> None:
@@ -453,3 +442,81 @@ def test_whoever_is_torn_out_of_the_queue_leaves_it_free_for_the_others() -> Non
 def _enter(turns: Turns, cancellation: Cancellation) -> None:
     with pytest.raises(CancelledCallError), turns.turn(cancellation):
         raise AssertionError("it was never its turn")
+
+
+def test_calls_of_one_model_turn_are_let_in_in_the_model_s_order_however_they_come() -> None:
+    turns, said = Turns(), list[str]()
+    calls = ("a", "b", "c", "d")
+    first = threading.Event()
+
+    def come(own: str) -> None:
+        with turns.turn(Cancellation(), Order(calls=calls, own=own)):
+            first.wait(20)
+            said.append(own)
+
+    threads = [threading.Thread(target=come, args=(own,)) for own in reversed(calls)]
+    for thread in threads:
+        thread.start()
+    first.set()
+    for thread in threads:
+        thread.join(20)
+
+    assert said == ["a", "b", "c", "d"]
+
+
+def test_a_call_that_never_comes_holds_up_those_behind_it_for_a_moment_only() -> None:
+    turns, said = Turns(), list[str]()
+
+    def come(own: str) -> None:
+        with turns.turn(Cancellation(), Order(calls=("refused", "b", "c"), own=own)):
+            said.append(own)
+
+    threads = [threading.Thread(target=come, args=(own,)) for own in ("c", "b")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+
+    assert said == ["b", "c"]
+    assert not turns.taken
+
+
+def test_a_call_that_waits_for_an_earlier_one_can_be_cancelled() -> None:
+    cancellation = Cancellation()
+    cancellation.cancel()
+    turns = Turns()
+
+    with (
+        pytest.raises(CancelledCallError),
+        turns.turn(cancellation, Order(calls=("a", "b"), own="b")),
+    ):
+        pytest.fail("it was let in")
+
+    assert not turns.taken
+
+
+def test_a_host_works_in_the_sandbox_itself_in_turn_with_the_model(
+    interpreter: CodeInterpreter, call: Call, scope: Scope, backend: InMemoryBackend
+) -> None:
+    interpreter.upload("a.txt", b"a", scope=scope)
+
+    def work(sandbox: Sandbox) -> str:
+        return sandbox.execute_code("x = open('a.txt').read(); print(x)", timeout=10).stdout
+
+    assert interpreter.with_sandbox(work, scope=scope) == ("a\n", ())
+    assert call("execute_code", code="print(x)").text == "a"
+    lose(backend)
+    said, notes = interpreter.with_sandbox(work, scope=scope)
+    assert said == "a\n"
+    assert notes == (f"{LOST}Restored: a.txt.".removeprefix("Note: "),)
+
+
+def test_work_of_a_host_that_fails_leaves_the_session_as_it_is(
+    interpreter: CodeInterpreter, call: Call, scope: Scope
+) -> None:
+    call("execute_code", code="x = 1")
+
+    with pytest.raises(ZeroDivisionError):
+        interpreter.with_sandbox(lambda _: 1 / 0, scope=scope)
+
+    assert call("execute_code", code="print(x)").text == "1"

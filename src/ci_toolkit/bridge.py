@@ -6,7 +6,6 @@ cancelled task into an interrupted run.
 """
 
 import asyncio
-import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -25,10 +24,12 @@ from ci_toolkit.interpreter import CodeInterpreter
 from ci_toolkit.rendering import render, sentence
 from ci_toolkit.results import Answer, OnOutput, Outcome, Stream
 from ci_toolkit.scope import Scope
+from ci_toolkit.telemetry import scoped_logger
+from ci_toolkit.turns import Order
 
 __all__ = ["Bridge"]
 
-logger = logging.getLogger(__name__)
+logger = scoped_logger(__name__)
 
 _Value = TypeVar("_Value")
 _POLL_SECONDS = 0.1
@@ -50,7 +51,7 @@ class Bridge:
     """
 
     def __init__(
-        self, interpreter: CodeInterpreter, *, prefix: str = "", threads: int = 32
+        self, interpreter: CodeInterpreter, *, prefix: str = "", threads: int = 128
     ) -> None:
         if not isinstance(interpreter, CodeInterpreter):
             raise ConfigurationError(f"{interpreter!r} is no CodeInterpreter.")
@@ -61,7 +62,13 @@ class Bridge:
         self._pool: ThreadPoolExecutor | None = None
 
     def call(
-        self, name: str, arguments: object, *, scope: Scope, on_output: OnOutput | None = None
+        self,
+        name: str,
+        arguments: object,
+        *,
+        scope: Scope,
+        on_output: OnOutput | None = None,
+        order: Order | None = None,
     ) -> Outcome:
         """As `CodeInterpreter.call`, with live output reported in the caller's context."""
         return self._interpreter.call(
@@ -70,6 +77,7 @@ class Bridge:
             scope=scope,
             on_output=_in_this_context(on_output),
             prefix=self._prefix,
+            order=order,
         )
 
     async def acall(
@@ -80,6 +88,7 @@ class Bridge:
         scope: Scope,
         on_output: OnOutput | None = None,
         stop: Event | None = None,
+        order: Order | None = None,
     ) -> Outcome:
         """As `call`, without blocking the event loop.
 
@@ -92,6 +101,7 @@ class Bridge:
             scope: Whose call it is.
             on_output: Receives live output, in a copy of the caller's context, from any thread.
             stop: When set, the run is interrupted as well, and the outcome says so.
+            order: Where the call stands among those of the model's turn.
         """
         report = _in_this_context(on_output)
 
@@ -103,6 +113,7 @@ class Bridge:
                 on_output=report,
                 cancellation=cancellation,
                 prefix=self._prefix,
+                order=order,
             )
 
         try:
@@ -134,6 +145,8 @@ class Bridge:
 
         call = self._threads().submit(copy_context().run, begin)
         ended = asyncio.wrap_future(call)
+        # What the work raises is raised from `call`; asyncio would report that nobody asked here.
+        ended.add_done_callback(lambda done: done.cancelled() or done.exception())
         try:
             while not ended.done() and not (stop is not None and stop.is_set()):
                 await asyncio.wait({ended}, timeout=None if stop is None else _POLL_SECONDS)

@@ -1,6 +1,5 @@
 """The hall of the house: `CodeInterpreter.call` carries every call through all its rooms."""
 
-import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
@@ -11,6 +10,7 @@ from uuid import uuid4
 from ci_toolkit.backends.base import Backend, Sandbox
 from ci_toolkit.cancellation import Cancellation
 from ci_toolkit.context import Context
+from ci_toolkit.ends import end_with_the_process
 from ci_toolkit.errors import CodeInterpreterError, ConfigurationError, TooLargeError, ToolError
 from ci_toolkit.files import ConversationFiles
 from ci_toolkit.limits import Limits
@@ -19,13 +19,16 @@ from ci_toolkit.results import Answer, OnOutput, Outcome
 from ci_toolkit.schemas import Arguments
 from ci_toolkit.scope import Scope
 from ci_toolkit.sessions import Sessions
+from ci_toolkit.telemetry import Telemetry, scoped, scoped_logger
+from ci_toolkit.tenancy import Place
 from ci_toolkit.tools import TOOLS, WORKSPACE_TOOLS, Tool
+from ci_toolkit.turns import Order
 from ci_toolkit.workspaces.base import CHUNK, StoredFile, Workspace
 from ci_toolkit.workspaces.memory import InMemoryWorkspace
 
 __all__ = ["CodeInterpreter"]
 
-logger = logging.getLogger(__name__)
+logger = scoped_logger(__name__)
 
 _Value = TypeVar("_Value")
 _TOOLS: Final = {tool.name: tool for tool in (*TOOLS, *WORKSPACE_TOOLS)}
@@ -41,10 +44,16 @@ class CodeInterpreter:
         backend: Where code runs. Closed with the interpreter.
         workspace: Where uploads and saved files are kept; in memory if not given.
         limits: Bounds that the model cannot change.
+        telemetry: Whom OpenTelemetry's spans and metrics are given to, and how much they say.
     """
 
     def __init__(
-        self, backend: Backend, workspace: Workspace | None = None, *, limits: Limits | None = None
+        self,
+        backend: Backend,
+        workspace: Workspace | None = None,
+        *,
+        limits: Limits | None = None,
+        telemetry: Telemetry | None = None,
     ) -> None:
         if not isinstance(backend, Backend):
             raise ConfigurationError(f"{backend!r} is no Backend.")
@@ -53,7 +62,15 @@ class CodeInterpreter:
         if not isinstance(self.workspace, Workspace):
             raise ConfigurationError(f"{workspace!r} is no Workspace.")
         self.limits = limits or Limits()
-        self._sessions = Sessions(backend, self.workspace, self.limits)
+        self._telemetry = telemetry or Telemetry()
+        place = Place(
+            backend=backend,
+            workspace=self.workspace,
+            limits=self.limits,
+            telemetry=self._telemetry,
+        )
+        self._sessions = Sessions(place)
+        self._finalizer = end_with_the_process(self, self._sessions.close)
 
     def call(
         self,
@@ -64,6 +81,7 @@ class CodeInterpreter:
         on_output: OnOutput | None = None,
         cancellation: Cancellation | None = None,
         prefix: str = "",
+        order: Order | None = None,
     ) -> Outcome:
         """Carries one call of a model through the house; blocks until it is answered.
 
@@ -78,20 +96,18 @@ class CodeInterpreter:
             cancellation: Thrown from another thread to end the call.
             prefix: What the names of tools have before them where this model sees them; `name` is
                 without it.
+            order: Where the call stands among those of the model's turn, which may come here in
+                another order.
         """
-        request = _Request(scope, on_output, cancellation or Cancellation(), prefix)
-        try:
-            tool = _tool(name, prefix)
-            answer = self._run(tool, tool.arguments.parse(arguments), request)
-        except CodeInterpreterError as error:
-            answer = Answer(error=_told(error, scope))
-        except Exception as error:  # noqa: BLE001 - a defect must neither end an agent nor leak
-            answer = Answer(error=_told_of_a_defect(error, scope))
-        try:
-            return render(name, answer, self.limits, prefix=prefix)
-        except Exception as error:  # noqa: BLE001 - as above: what is rendered came from a sandbox
-            told = Answer(error=_told_of_a_defect(error, scope))
-            return render(name, told, self.limits, prefix=prefix)
+        request = _Request(scope, on_output, cancellation or Cancellation(), prefix, order)
+        # Of few different values, whatever a model makes up.
+        told = prefix + name if name in _TOOLS else "unknown"
+        with self._telemetry.call(
+            told, arguments, scope=scope, backend=self.backend.name
+        ) as measured:
+            outcome = self._answer(name, arguments, request)
+            measured.done(outcome)
+            return outcome
 
     def with_sandbox(
         self,
@@ -117,7 +133,8 @@ class CodeInterpreter:
             ToolError: As `work` raises it, or the work was cancelled before it began.
             BackendError, WorkspaceError: No sandbox could be made ready, or it failed in the work.
         """
-        return self._sessions.get(scope).run(work, cancellation or Cancellation())
+        with scoped(scope):
+            return self._sessions.get(scope).run(work, cancellation or Cancellation())
 
     def upload(self, name: str, data: bytes | BinaryIO, *, scope: Scope) -> StoredFile:
         """Keeps a user's file; it is in the sandbox's working directory from the next call on.
@@ -164,11 +181,31 @@ class CodeInterpreter:
     def close(self, scope: Scope | None = None) -> None:
         """Ends one session and its sandbox; without a scope all of them, and the backend.
 
-        Uploads and saved files stay. Idempotent; never raises.
+        Uploads and saved files stay. Without a scope, a sandbox that another process has attached
+        to since goes on. All of this happens at the end of the process, too, also by SIGTERM.
+        Idempotent; never raises.
         """
         self._sessions.close(scope)
         if scope is None:
             self.backend.close()
+
+    def detach(self, scope: Scope | None = None) -> None:
+        """Lets go of one session, or of all, for another process to go on with, as on a restart.
+
+        Where the backend can attach, the sandbox lives on with its variables, until its own end:
+        the next call of the scope, in whichever process, finds it. Elsewhere it ends, as by
+        `close`. Idempotent; never raises.
+        """
+        self._sessions.detach(scope)
+
+    def describe(self, scope: Scope | None = None) -> list[dict[str, object]]:
+        """The state of one session, or of all that are open, for an operator to look at.
+
+        Returns:
+            A record of JSON types for each: its scope, its sandbox, how many calls it had and how
+            many wait, its losses, its uploads; no code, no output, no content of a file.
+        """
+        return self._sessions.describe(scope)
 
     def __enter__(self) -> Self:
         return self
@@ -181,6 +218,21 @@ class CodeInterpreter:
     ) -> None:
         self.close()
 
+    def _answer(self, name: str, arguments: object, request: "_Request") -> Outcome:
+        prefix = request.prefix
+        try:
+            tool = _tool(name, prefix)
+            answer = self._run(tool, tool.arguments.parse(arguments), request)
+        except CodeInterpreterError as error:
+            answer = Answer(error=_told(error, request.scope))
+        except Exception as error:  # noqa: BLE001 - a defect must neither end an agent nor leak
+            answer = Answer(error=_told_of_a_defect(error, request.scope))
+        try:
+            return render(name, answer, self.limits, prefix=prefix)
+        except Exception as error:  # noqa: BLE001 - as above: what is rendered came from a sandbox
+            defect = Answer(error=_told_of_a_defect(error, request.scope))
+            return render(name, defect, self.limits, prefix=prefix)
+
     def _run(self, tool: Tool, arguments: Arguments, request: "_Request") -> Answer:
         session = self._sessions.get(request.scope)
 
@@ -191,6 +243,8 @@ class CodeInterpreter:
                 limits=self.limits,
                 on_output=request.on_output,
                 is_unchanged_upload=session.is_unchanged_upload,
+                scope=request.scope,
+                telemetry=self._telemetry,
                 network=self.backend.abilities.network,
                 prefix=request.prefix,
             )
@@ -199,7 +253,7 @@ class CodeInterpreter:
             except ToolError as error:
                 return Answer(error=error)
 
-        answer, notes = session.run(work, request.cancellation)
+        answer, notes = session.run(work, request.cancellation, request.order)
         return replace(answer, notes=(*notes, *answer.notes))
 
 
@@ -211,6 +265,7 @@ class _Request:
     on_output: OnOutput | None
     cancellation: Cancellation
     prefix: str
+    order: Order | None
 
 
 def _tool(name: str, prefix: str) -> Tool:

@@ -22,8 +22,9 @@ class Limits:
         write_chars: Characters that one `file_operations` write may carry in all.
         file_bytes: Bytes of one file that is uploaded, saved or restored.
         list_entries: Entries that one listing shows.
-        idle_seconds: Seconds without a call after which a session's sandbox is ended, at the next
-            call of any other session.
+        carry_bytes: Bytes of files that are carried over into a new sandbox, when the time of one
+            is nearly up.
+        idle_seconds: Seconds without a call after which a session's sandbox is ended.
     """
 
     timeout: float = 300.0
@@ -36,6 +37,7 @@ class Limits:
     write_chars: int = 20_000_000
     file_bytes: int = 5_000_000_000
     list_entries: int = 1_000
+    carry_bytes: int = 2_000_000_000
     idle_seconds: float = 3_600.0
 
     def __post_init__(self) -> None:

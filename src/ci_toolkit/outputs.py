@@ -3,7 +3,6 @@
 Used by the tools that run things, after the run.
 """
 
-import logging
 import re
 from dataclasses import replace
 from difflib import get_close_matches
@@ -16,10 +15,11 @@ from ci_toolkit.errors import FileMissingError, OutcomeUnknownError, SandboxLost
 from ci_toolkit.paths import base_name, inside
 from ci_toolkit.reading import report_content
 from ci_toolkit.results import Answer, Execution, FileInfo, FileReport, FileWrite
+from ci_toolkit.telemetry import scoped_logger
 
 __all__ = ["OUTPUT_FOLDER", "answer_run"]
 
-logger = logging.getLogger(__name__)
+logger = scoped_logger(__name__)
 
 OUTPUT_FOLDER: Final = ".ci"
 """Where, below the working directory, outputs lie that are too long to be shown."""

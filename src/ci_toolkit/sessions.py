@@ -1,31 +1,25 @@
-"""Room 3, one conversation: its sandbox, one call at a time, its loss survived and told once."""
+"""Room 3, one conversation: one call at a time, in order; its loss survived and told once."""
 
-import logging
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from hashlib import sha256
-from threading import Lock
-from typing import TypeVar
+from collections.abc import Callable, Iterable
+from threading import Lock, Thread, Timer
+from typing import Final, TypeVar
+from weakref import WeakMethod
 
-from ci_toolkit.backends.base import Backend, Sandbox
+from ci_toolkit.backends.base import Sandbox
 from ci_toolkit.cancellation import Cancellation
-from ci_toolkit.errors import CancelledCallError, SandboxLostError
-from ci_toolkit.files import SAVED, UPLOADS, ConversationFiles, SavedFile
-from ci_toolkit.limits import Limits
-from ci_toolkit.moving import Delivery, bring_files
+from ci_toolkit.errors import SandboxLostError
+from ci_toolkit.files import ConversationFiles
 from ci_toolkit.scope import Scope
-from ci_toolkit.turns import Turns
-from ci_toolkit.workspaces.base import StoredFile, Workspace
+from ci_toolkit.tenancy import Place, Tenancy
+from ci_toolkit.turns import Order, Turns
 
 __all__ = ["Session", "Sessions"]
 
-logger = logging.getLogger(__name__)
-
 _Value = TypeVar("_Value")
-_NAMES_IN_A_NOTE = 20
-_ENDED_KEPT = 10_000
+_ENDED_KEPT: Final = 10_000
+_LONGEST_LOOK: Final = 60.0
 
 
 class Session:
@@ -33,34 +27,30 @@ class Session:
 
     Attributes:
         scope: Whose it is.
-        files: The conversation's files in the workspace.
+        used: When it was last used, by the monotonic clock.
 
     Args:
         scope: Whose it is.
-        backend: Where its sandbox is started.
-        files: The conversation's files.
+        place: Where its sandboxes are started.
         lost: Whether it had a sandbox before, which the model has to be told.
     """
 
-    def __init__(
-        self, scope: Scope, backend: Backend, files: ConversationFiles, *, lost: bool = False
-    ) -> None:
+    def __init__(self, scope: Scope, place: Place, *, lost: bool = False) -> None:
         self.scope = scope
-        self.files = files
         self.used = time.monotonic()
-        self._backend = backend
         self._turns = Turns()
-        self._sandbox: Sandbox | None = None
-        self._lost = lost
-        self._closed = False
-        self._uploads: dict[str, StoredFile] = {}
-        self._upload_digests: dict[str, str] = {}
-        self._notes: list[str] = []
+        self._tenancy = Tenancy(scope, place, lost=lost)
+        self._calls = 0
+
+    @property
+    def files(self) -> ConversationFiles:
+        """The conversation's files in the workspace."""
+        return self._tenancy.files
 
     @property
     def started(self) -> bool:
         """Whether it has, or had, a sandbox whose loss was not told yet."""
-        return self._sandbox is not None or self._lost
+        return self._tenancy.started
 
     @property
     def busy(self) -> bool:
@@ -68,7 +58,10 @@ class Session:
         return self._turns.taken
 
     def run(
-        self, work: Callable[[Sandbox], _Value], cancellation: Cancellation
+        self,
+        work: Callable[[Sandbox], _Value],
+        cancellation: Cancellation,
+        order: Order | None = None,
     ) -> tuple[_Value, tuple[str, ...]]:
         """Does one call's work in the sandbox of this session, after the calls before it.
 
@@ -83,7 +76,8 @@ class Session:
             SandboxLostError: The sandbox ended during the work.
             BackendError, WorkspaceError: No sandbox could be made ready.
         """
-        with self._turns.turn(cancellation):
+        with self._turns.turn(cancellation, order):
+            self._calls += 1
             try:
                 value = self._work(work, cancellation)
             except SandboxLostError as error:
@@ -92,166 +86,144 @@ class Session:
                 value = self._work(work, cancellation)
             finally:
                 self.used = time.monotonic()
-            notes, self._notes = tuple(self._notes), []
-            return value, notes
+            return value, self._tenancy.take_notes()
 
     def is_unchanged_upload(self, path: str, digest: str) -> bool:
         """Whether a sandbox file is an upload as the user sent it."""
-        return self._upload_digests.get(path) == digest
+        return self._tenancy.is_unchanged_upload(path, digest)
 
     def close(self) -> None:
         """Ends the sandbox; a call that goes on loses it. Idempotent; never raises."""
-        self._closed = True
-        sandbox = self._sandbox
-        if sandbox is not None:
-            sandbox.close()
+        self._tenancy.leave(end=True)
+
+    def close_if_owned(self) -> None:
+        """As `close`, but a sandbox that another process has taken over goes on."""
+        self._tenancy.leave(end=self._tenancy.owns())
+
+    def detach(self) -> None:
+        """Lets go of the sandbox, which goes on where it can, for another process to find."""
+        self._tenancy.leave(end=False)
+
+    def describe(self) -> dict[str, object]:
+        """The state, for an operator's eyes: JSON types only."""
+        return {
+            "user_id": self.scope.user_id,
+            "session_id": self.scope.session_id,
+            "branch": self.scope.branch,
+            "calls": self._calls,
+            "calls_in_line": self._turns.length,
+            "idle_seconds": round(time.monotonic() - self.used, 3),
+            **self._tenancy.describe(),
+        }
 
     def _work(self, work: Callable[[Sandbox], _Value], cancellation: Cancellation) -> _Value:
-        with self._noticing_loss():
-            sandbox = self._sandbox
-            if sandbox is None:
-                sandbox = self._start()
-            else:
-                self._bring_uploads(sandbox)
+        try:
+            sandbox = self._tenancy.enter()
             with cancellation.watching(sandbox.interrupt):
                 return work(sandbox)
-
-    @contextmanager
-    def _noticing_loss(self) -> Iterator[None]:
-        try:
-            yield
         except SandboxLostError as error:
-            logger.warning("Sandbox lost in %s: %s", self.scope, error)
-            if self._sandbox is not None:
-                self._sandbox.close()
-                self._lost = True
-            self._sandbox = None
+            self._tenancy.lose(error)
             raise
-
-    def _start(self) -> Sandbox:
-        digest = sha256(repr(self.scope).encode()).hexdigest()[:16]
-        sandbox = self._backend.start(name=f"ci-toolkit-{digest}")
-        self._uploads, self._upload_digests, self._notes = {}, {}, []
-        try:
-            self._bring_uploads(sandbox)
-            self._restore(sandbox)
-        except BaseException:
-            sandbox.close()
-            raise
-        self._sandbox, self._lost = sandbox, False
-        if self._closed:
-            # `close` may have come during the start, when it found no sandbox to end.
-            sandbox.close()
-            raise CancelledCallError("The session was closed; nothing was run.")
-        return sandbox
-
-    def _bring_uploads(self, sandbox: Sandbox) -> None:
-        """Writes uploads that are new or newer than those in the sandbox."""
-        found = {upload.key: upload for upload in self.files.uploads()}
-        before = self._uploads
-        changed = [
-            Delivery(name=f"{UPLOADS}{name}", path=name, size=upload.size)
-            for name, upload in found.items()
-            if name not in before or before[name].etag != upload.etag
-        ]
-        if not changed:
-            return
-        arrivals = bring_files(changed, self.files, sandbox)
-        for name, arrival in arrivals.items():
-            self._upload_digests[name] = arrival.sha256
-            if arrival.error is not None:
-                self._notes.append(f"The upload {name!r} is not there: {arrival.error}")
-            elif name in before:
-                self._notes.append(
-                    f"A newer version of {name!r} was uploaded and has replaced the file."
-                )
-        self._uploads = {**before, **{name: found[name] for name in arrivals}}
-
-    def _restore(self, sandbox: Sandbox) -> None:
-        """Puts saved files back and says what a loss took; nothing to say on a first start."""
-        saved = self.files.saved()
-        if not saved and not self._lost:
-            return
-        wanted = [
-            Delivery(name=f"{SAVED}{name}", path=entry.path, size=entry.size, sha256=entry.sha256)
-            for name, entry in saved.items()
-            if not self._uploaded_since(entry)
-        ]
-        arrivals = bring_files(wanted, self.files, sandbox)
-        back = [path for path, arrival in arrivals.items() if arrival.error is None]
-        failed = [path for path, arrival in arrivals.items() if arrival.error is not None]
-        self._notes.insert(0, _loss([*self._uploads, *back], failed))
-
-    def _uploaded_since(self, entry: SavedFile) -> bool:
-        upload = self._uploads.get(entry.path)
-        return upload is not None and upload.modified > entry.modified
-
-
-def _loss(back: list[str], failed: list[str]) -> str:
-    """What a model has to know after its sandbox was replaced."""
-    restored = f"Restored: {_names(back)}." if back else "There were no saved files to restore."
-    missing = f" Could not be restored: {_names(failed)}." if failed else ""
-    return (
-        "The earlier sandbox is gone and this is a new one: variables, imports, installed packages "
-        f"and files that were not saved to the workspace were lost. {restored}{missing}"
-    )
-
-
-def _names(paths: list[str]) -> str:
-    names = sorted(set(paths))
-    more = len(names) - _NAMES_IN_A_NOTE
-    return ", ".join(names[:_NAMES_IN_A_NOTE]) + (f" and {more} more" if more > 0 else "")
 
 
 class Sessions:
-    """All sessions of one interpreter, by scope."""
+    """All sessions of one interpreter, by scope. Idle ones are ended by a thread of its own.
 
-    def __init__(self, backend: Backend, workspace: Workspace, limits: Limits) -> None:
-        self._backend = backend
-        self._workspace = workspace
-        self._limits = limits
+    Args:
+        place: Where their sandboxes are started.
+    """
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
         self._lock = Lock()
         self._sessions: dict[Scope, Session] = {}
         # Scopes whose sandbox was ended here: their next call has to tell of it.
         self._ended: OrderedDict[Scope, bool] = OrderedDict()
+        self._timer: Timer | None = None
 
     def get(self, scope: Scope) -> Session:
-        """The session of a scope, new if need be; ends others that were idle for too long."""
+        """The session of a scope, new if need be."""
         with self._lock:
-            idle = self._take_idle(but=scope)
             session = self._sessions.get(scope)
             if session is None:
-                lost = self._ended.pop(scope, False)
-                most = self._limits.file_bytes
-                files = ConversationFiles(self._workspace, scope, file_bytes=most)
-                session = Session(scope, self._backend, files, lost=lost)
+                session = Session(scope, self._place, lost=self._ended.pop(scope, False))
                 self._sessions[scope] = session
             session.used = time.monotonic()
-        for other in idle:
-            other.close()
+            self._look_later()
         return session
 
     def close(self, scope: Scope | None = None) -> None:
-        """Ends the session of a scope, or all. Idempotent; never raises."""
+        """Ends the session of a scope, or all. Idempotent; never raises.
+
+        Of all, those go on whose sandbox another process has taken over.
+        """
+        if scope is None:
+            _beside_each_other(each.close_if_owned for each in self._take(lambda _: True))
+        else:
+            _beside_each_other(each.close for each in self._take(lambda s: s.scope == scope))
+
+    def detach(self, scope: Scope | None = None) -> None:
+        """Lets go of the session of a scope, or of all. Idempotent; never raises."""
+        taken = self._take(lambda session: scope in (None, session.scope))
+        _beside_each_other(session.detach for session in taken)
+
+    def describe(self, scope: Scope | None = None) -> list[dict[str, object]]:
+        """The state of the session of a scope, or of all that there are."""
         with self._lock:
-            scopes = list(self._sessions) if scope is None else [scope]
-            ended = [self._take(each) for each in scopes if each in self._sessions]
-        for session in ended:
-            session.close()
+            found = [s for each, s in self._sessions.items() if scope in (None, each)]
+        return [session.describe() for session in found]
 
-    def _take_idle(self, *, but: Scope) -> list[Session]:
-        latest = time.monotonic() - self._limits.idle_seconds
-        scopes = [
-            scope
-            for scope, session in self._sessions.items()
-            if scope != but and session.used < latest and not session.busy
-        ]
-        return [self._take(scope) for scope in scopes]
-
-    def _take(self, scope: Scope) -> Session:
-        session = self._sessions.pop(scope)
-        if session.started:
-            self._ended[scope] = True
+    def _take(self, chosen: Callable[[Session], bool]) -> list[Session]:
+        """Takes sessions out; a call that comes later finds a new one."""
+        with self._lock:
+            taken = [session for session in self._sessions.values() if chosen(session)]
+            for session in taken:
+                del self._sessions[session.scope]
+                if session.started:
+                    self._ended[session.scope] = True
             while len(self._ended) > _ENDED_KEPT:
                 self._ended.popitem(last=False)
-        return session
+            if not self._sessions and self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+        return taken
+
+    def _look_later(self) -> None:
+        """Looks for idle sessions after a while, as long as there are any sessions."""
+        if self._timer is None and self._sessions:
+            wait = min(self._place.limits.idle_seconds, _LONGEST_LOOK)
+            # Whoever drops the sessions ends them; a timer must not keep them alive.
+            self._timer = Timer(wait, _look, [WeakMethod(self._end_idle)])
+            self._timer.daemon = True
+            self._timer.start()
+
+    def _end_idle(self) -> None:
+        latest = time.monotonic() - self._place.limits.idle_seconds
+        with self._lock:
+            self._timer = None
+        idle = self._take(lambda session: session.used <= latest and not session.busy)
+        _beside_each_other(session.close_if_owned for session in idle)
+        with self._lock:
+            self._look_later()
+
+
+def _look(end_idle: WeakMethod[Callable[[], None]]) -> None:
+    found = end_idle()
+    if found is not None:
+        found()
+
+
+def _beside_each_other(ends: Iterable[Callable[[], None]]) -> None:
+    """Calls them all, each in a thread where there can still be threads."""
+    waiting = list(ends)
+    if len(waiting) == 1:
+        waiting.pop()()
+    threads = [Thread(target=end, daemon=True) for end in waiting]
+    for thread, end in zip(threads, waiting, strict=True):
+        try:
+            thread.start()
+        except RuntimeError:  # The interpreter is ending.
+            end()
+    for thread in threads:
+        if thread.ident is not None:
+            thread.join()

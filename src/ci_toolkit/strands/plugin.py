@@ -1,6 +1,5 @@
 """The tools, the skill text and the clean-up of the code interpreter, as one Strands plugin."""
 
-import logging
 from collections.abc import Collection
 
 from strands import Agent
@@ -16,10 +15,11 @@ from ci_toolkit.scope import Scope
 from ci_toolkit.skill import skill_prompt
 from ci_toolkit.strands.scopes import InvocationScope
 from ci_toolkit.strands.tools import CodeInterpreterTool, FindScope
+from ci_toolkit.telemetry import scoped_logger
 
 __all__ = ["CodeInterpreterPlugin"]
 
-logger = logging.getLogger(__name__)
+logger = scoped_logger(__name__)
 
 
 class CodeInterpreterPlugin(Plugin):

@@ -1,6 +1,5 @@
 """`CodeInterpreterSandbox`: a conversation's sandbox as the one that Strands' own tools use."""
 
-import logging
 import re
 import shlex
 from collections.abc import AsyncGenerator, Callable, Mapping
@@ -33,10 +32,11 @@ from ci_toolkit.rendering import sentence
 from ci_toolkit.results import Execution, FileWrite, OnOutput
 from ci_toolkit.scope import Scope
 from ci_toolkit.strands.live import Live
+from ci_toolkit.telemetry import scoped_logger
 
 __all__ = ["CodeInterpreterSandbox"]
 
-logger = logging.getLogger(__name__)
+logger = scoped_logger(__name__)
 
 _Value = TypeVar("_Value")
 _Run = Callable[[OurSandbox, float, OnOutput], Execution]

@@ -6,6 +6,7 @@ from typing import ClassVar
 import pytest
 
 from ci_toolkit.backends.base import Backend, Sandbox
+from ci_toolkit.backends.detaching import Detaching
 from ci_toolkit.errors import SandboxLostError, ToolError, UnsupportedError
 from ci_toolkit.results import Execution, FileWrite, OnOutput
 from ci_toolkit.testing.contract import Contract
@@ -129,6 +130,17 @@ class LifeContract(SandboxContract):
         again = backend.attach(sandbox.id)
         assert again.id == sandbox.id
         assert self.read(again, "kept.txt") == b"kept"
+
+    def test_a_sandbox_that_was_let_go_of_goes_on(self, backend: Backend, sandbox: Sandbox) -> None:
+        if not backend.abilities.attach:
+            pytest.skip("the backend cannot attach")
+        assert isinstance(sandbox, Detaching)
+        assert self.write(sandbox, "kept.txt", b"kept") is None
+        sandbox.detach()
+        sandbox.detach()
+        again = backend.attach(sandbox.id)
+        assert self.read(again, "kept.txt") == b"kept"
+        again.close()
 
     def test_a_sandbox_that_has_ended_is_not_found_again(
         self, backend: Backend, sandbox: Sandbox

@@ -1,6 +1,5 @@
 """`Calls`: the invokes of one session, each in a thread of its own, until the session is gone."""
 
-import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -15,11 +14,12 @@ from ci_toolkit.errors import (
     OutcomeUnknownError,
     SandboxLostError,
 )
+from ci_toolkit.telemetry import scoped_logger
 
 __all__ = ["Calls"]
 
 _STOP_SECONDS = 15.0
-_log = logging.getLogger(__name__)
+_log = scoped_logger(__name__)
 
 
 class Calls:
@@ -137,6 +137,11 @@ class Calls:
             except RuntimeError:  # No threads any more: the interpreter is ending.
                 self._stop()
 
+    def let_go(self) -> None:
+        """Uses the session no more from here, and does not stop it. Idempotent; never raises."""
+        if self._mark("let go"):
+            self._on_end(self.session_id)
+
     def _error(self, failed: ServiceError) -> CodeInterpreterError:
         verdict, doing = failed.verdict, f"use a session of {self._service.doing}"
         if verdict.kind == "gone" or (verdict.kind != "broken" and self._lost):
@@ -147,7 +152,8 @@ class Calls:
             return self._gone(failed, may_have_run=True)
         if verdict.kind == "invalid":
             return InvalidArgumentsError(f"The service refused the call; nothing was run: {failed}")
-        _log.warning("A call of %s failed: %s", self.session_id, failed)
+        # As text: whoever keeps log records must not keep the connection in its frames.
+        _log.warning("A call of %s failed: %s", self.session_id, str(failed))
         return error_of(verdict, failed.error, doing, invoking=True)
 
     def _gone(self, failed: ServiceError, *, may_have_run: bool) -> SandboxLostError:
@@ -177,6 +183,3 @@ class Calls:
             _log.debug("Session %s was not stopped: %s", self.session_id, error)
         finally:
             self._on_end(self.session_id)
-
-    def _on_end_quietly(self) -> None:
-        self._on_end(self.session_id)

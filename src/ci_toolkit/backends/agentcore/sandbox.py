@@ -167,6 +167,10 @@ class AgentCoreSandbox:
         """Ends the run that is going on; see `Sandbox.interrupt` and `runs`."""
         self._runs.interrupt()
 
+    def detach(self) -> None:
+        """Leaves the session to whoever attaches to it, or to its own end; see `Detaching`."""
+        self._calls.let_go()
+
     def close(self) -> None:
         """Stops the session; see `Sandbox.close`."""
         self._calls.end("closed")

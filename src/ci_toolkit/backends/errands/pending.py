@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from contextvars import copy_context
 from typing import Generic, TypeVar
 
 __all__ = ["Pending"]
@@ -29,7 +30,11 @@ class Pending(Generic[_Value]):
         self._give_up = threading.Event()
         self._value: list[_Value] = []
         self._error: BaseException | None = None
-        threading.Thread(target=self._run, name="ci-toolkit-call", daemon=True).start()
+        # In this context, so that log records carry the scope, and spans their parent.
+        context = copy_context()
+        threading.Thread(
+            target=context.run, args=(self._run,), name="ci-toolkit-call", daemon=True
+        ).start()
 
     @property
     def done(self) -> bool:

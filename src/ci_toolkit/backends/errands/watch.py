@@ -103,7 +103,13 @@ class Watch(Generic[_Value]):
         with self._going_on() as woken:
             started = time.time()
             pending = Pending(work, woken)
-            ended = self._wait(pending, woken, timeout)
+            try:
+                ended = self._wait(pending, woken, timeout)
+            except KeyboardInterrupt:
+                # Nobody waits for the run any more, which must not go on for that.
+                if not self._end_early(pending, kind, mark, started):
+                    self._life.end("a run could not be ended otherwise (Ctrl-C)")
+                raise
             if pending.done:  # By itself, at the last moment.
                 ended = "completed"
             if ended != "completed" and not self._end_early(pending, kind, mark, started):

@@ -1,6 +1,6 @@
 """`ForeignBackend`: starts sandboxes that somebody else's code makes."""
 
-import logging
+import os
 import threading
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,8 +20,6 @@ from ci_toolkit.errors import (
 )
 
 __all__ = ["ForeignBackend", "Opened"]
-
-logger = logging.getLogger(__name__)
 
 _Foreign = TypeVar("_Foreign")
 _PYTHON = ("python3", "-u", "-c", source_of("script"))
@@ -111,12 +109,16 @@ class _Lives:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._lives: set[Life] = set()
+        self._process = os.getpid()
 
     def add(self, life: Life) -> None:
         with self._lock:
             self._lives = {each for each in self._lives if not each.lost} | {life}
 
     def end(self) -> None:
+        # A fork has the same finalizers, and runs them when it ends.
+        if os.getpid() != self._process:
+            return
         with self._lock:
             lives, self._lives = self._lives, set()
         for life in lives:

@@ -1,6 +1,5 @@
 """`Place`: another framework's sandbox as this room needs it; `Life` guards one of them."""
 
-import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,10 +15,11 @@ from ci_toolkit.errors import (
     SandboxLostError,
 )
 from ci_toolkit.results import OnOutput
+from ci_toolkit.telemetry import scoped_logger
 
 __all__ = ["Life", "Place"]
 
-logger = logging.getLogger(__name__)
+logger = scoped_logger(__name__)
 
 _Value = TypeVar("_Value")
 _LOOK_SECONDS = 15.0

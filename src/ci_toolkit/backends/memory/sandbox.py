@@ -131,6 +131,10 @@ class InMemorySandbox:
         if (running := self._running) is not None:
             running.interrupted.set()
 
+    def detach(self) -> None:
+        """Notes that it was let go of; it goes on with its backend."""
+        self._calls.append(Call(self._id, "detach"))
+
     def close(self) -> None:
         """Ends the sandbox."""
         self._calls.append(Call(self._id, "close"))

@@ -148,7 +148,7 @@ class Shell(ZMQInteractiveShell):
         self.exit_code = 1
         if issubclass(etype, SystemExit):
             self.exit_code = _exit_code(evalue)
-        elif stopping.asked() and etype.__name__ in {"KeyboardInterrupt", "CancelledError"}:
+        elif etype.__name__ in {"KeyboardInterrupt", "CancelledError"} and stopping.asked():
             sys.stderr.write(stopping.place(evalue, self))
         else:
             shown = [part for part in stb if _HERE not in part]

@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from typing import Any
 
 _asked = threading.Event()
+_HEARD_SECONDS = 0.5
 
 
 def start_run() -> None:
@@ -23,8 +24,11 @@ def start_run() -> None:
 
 
 def asked() -> bool:
-    """Whether the guest has asked for this run to stop."""
-    return _asked.is_set()
+    """Whether the guest has asked for this run to stop.
+
+    The byte was sent before the signal, but a signal can be heard before the thread is awake.
+    """
+    return _asked.wait(_HEARD_SECONDS)
 
 
 def listen(descriptor: int, app: Any) -> None:

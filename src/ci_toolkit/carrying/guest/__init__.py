@@ -1,0 +1,1 @@
+"""Programs that run in the user's process inside a sandbox; sent there as text, never run here."""

@@ -1,0 +1,398 @@
+"""Which sandbox a session is in: found again, started, filled, replaced before its end, left.
+
+Lies between a session and the backend seam. One call at a time uses a tenancy; `leave` and
+`describe` may come from another thread.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+from uuid import uuid4
+
+from ci_toolkit.backends.base import Backend, Sandbox
+from ci_toolkit.backends.detaching import Detaching
+from ci_toolkit.carrying import carry_files, carry_variables
+from ci_toolkit.errors import (
+    CancelledCallError,
+    CodeInterpreterError,
+    SandboxLostError,
+    WorkspaceError,
+)
+from ci_toolkit.files import SAVED, UPLOADS, ConversationFiles, SavedFile
+from ci_toolkit.limits import Limits
+from ci_toolkit.losses import of_a_loss, of_a_replacement
+from ci_toolkit.moving import Arrival, Delivery, bring_files
+from ci_toolkit.records import Kept, Record, Records, UploadRecord, digest_of
+from ci_toolkit.scope import Scope
+from ci_toolkit.telemetry import Telemetry, scoped_logger
+from ci_toolkit.workspaces.base import StoredFile, Workspace
+
+__all__ = ["Place", "Tenancy"]
+
+logger = scoped_logger(__name__)
+
+_TRIES: Final = 3
+_SHARE: Final = 0.25
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where sessions find what they need; the same for all of one interpreter.
+
+    Attributes:
+        backend: Where sandboxes are started.
+        workspace: Where files and records are kept.
+        limits: The host's bounds.
+        telemetry: Told of starts, transfers and losses.
+        owner: Tells this interpreter from all others.
+        clock: Seconds since the epoch.
+    """
+
+    backend: Backend
+    workspace: Workspace
+    limits: Limits
+    telemetry: Telemetry = field(default_factory=Telemetry)
+    owner: str = field(default_factory=lambda: uuid4().hex)
+    clock: Callable[[], float] = time.time
+
+
+class Tenancy:
+    """The sandbox of one session, whichever it is at the time.
+
+    Args:
+        scope: Whose it is.
+        place: Where it is started, and where its files are.
+        lost: Whether the session had a sandbox before, which the model has to be told.
+
+    Attributes:
+        files: The conversation's files in the workspace.
+    """
+
+    def __init__(self, scope: Scope, place: Place, *, lost: bool = False) -> None:
+        self.scope = scope
+        self.files = ConversationFiles(place.workspace, scope, file_bytes=place.limits.file_bytes)
+        self._place = place
+        self._records = Records(place.workspace, scope)
+        self._kept: Kept | None = None
+        self._sandbox: Sandbox | None = None
+        self._began = 0.0
+        self._tries = _TRIES
+        self._lost = lost
+        self._losses = 0
+        self._gone = ""
+        self._left = False
+        self._uploads: dict[str, UploadRecord] = {}
+        self._notes: list[str] = []
+
+    @property
+    def started(self) -> bool:
+        """Whether there is, or was, a sandbox whose loss was not told yet."""
+        return self._sandbox is not None or self._lost
+
+    def enter(self) -> Sandbox:
+        """The sandbox, ready for a call: with all uploads, and with time left.
+
+        Raises:
+            CancelledCallError: The session was closed; nothing was run.
+            SandboxLostError: It is gone; nothing was run.
+            BackendError, WorkspaceError: None could be made ready.
+        """
+        sandbox = self._sandbox
+        if sandbox is None:
+            sandbox = self._find_or_start()
+        else:
+            if self._ends_soon(sandbox):
+                sandbox = self._replace(sandbox)
+            self._bring_uploads(sandbox)
+        if self._left:
+            # `leave` may have come during the start, when it found nothing to end.
+            sandbox.close()
+            raise CancelledCallError("The session was closed; nothing was run.")
+        return sandbox
+
+    def lose(self, error: SandboxLostError) -> None:
+        """Takes note that the sandbox is gone."""
+        logger.warning("Sandbox lost in %s: %s", self.scope, error)
+        sandbox, self._sandbox = self._sandbox, None
+        if sandbox is not None:
+            self._place.telemetry.sandbox_lost(
+                scope=self.scope,
+                backend=self._place.backend.name,
+                may_have_run=error.may_have_run,
+            )
+            sandbox.close()
+            self._gone = sandbox.id
+            self._lost = True
+            self._losses += 1
+
+    def take_notes(self) -> tuple[str, ...]:
+        """What the model has to be told first; told once."""
+        notes, self._notes = tuple(self._notes), []
+        return notes
+
+    def is_unchanged_upload(self, path: str, digest: str) -> bool:
+        """Whether a sandbox file is an upload as the user sent it."""
+        upload = self._uploads.get(path)
+        return upload is not None and upload.sha256 == digest
+
+    def leave(self, *, end: bool) -> None:
+        """Ends the sandbox, or lets go of it where it can go on without this process.
+
+        Idempotent; never raises. A call that goes on loses the sandbox.
+
+        Args:
+            end: False keeps it for another process, where the backend can attach.
+        """
+        self._left = True
+        sandbox = self._sandbox
+        if sandbox is None:
+            return
+        if not end and isinstance(sandbox, Detaching):
+            sandbox.detach()
+            return
+        sandbox.close()
+        if self.scope.branch:
+            # There is no end of branches; a conversation has one record that stays.
+            self._forget()
+
+    def owns(self) -> bool:
+        """Whether no other process has attached to the sandbox since this one did.
+
+        Never raises: a record that cannot be read is taken to be this process's own.
+        """
+        sandbox = self._sandbox
+        if sandbox is None or not self._place.backend.abilities.attach:
+            return True
+        try:
+            kept = self._records.read()
+        except WorkspaceError as error:
+            logger.warning("The record of %s cannot be read: %s", self.scope, error)
+            return True
+        if kept is None or kept.record.sandbox != sandbox.id:
+            return True
+        return kept.record.owner == self._place.owner
+
+    def describe(self) -> dict[str, object]:
+        """The state, for an operator's eyes: JSON types only, and no content of files."""
+        sandbox = self._sandbox
+        return {
+            "sandbox": None if sandbox is None else sandbox.id,
+            "began": self._began or None,
+            "expires_at": None if sandbox is None else sandbox.expires_at,
+            "losses": self._losses,
+            "loss_to_be_told": self._lost,
+            "notes_to_be_told": list(self._notes),
+            "uploads": sorted(self._uploads),
+        }
+
+    # Where a sandbox comes from.
+
+    def _find_or_start(self) -> Sandbox:
+        """The sandbox that is recorded, if it is still there; else a new one, recorded."""
+        for _ in range(_TRIES):
+            self._kept = self._records.read()
+            sandbox = self._attach()
+            if sandbox is None:
+                with self._place.telemetry.session_start(
+                    scope=self.scope, backend=self._place.backend.name, after_loss=self._lost
+                ):
+                    sandbox = self._start()
+            if sandbox is not None:
+                return sandbox
+        raise WorkspaceError(f"The record of {self.scope} changes too fast to be written.")
+
+    def _attach(self) -> Sandbox | None:
+        if self._kept is None:
+            return None
+        record, backend = self._kept.record, self._place.backend
+        mine = record.backend == backend.name and record.sandbox != self._gone
+        if mine and backend.abilities.attach:
+            try:
+                sandbox = self._sandbox = backend.attach(record.sandbox)
+            except SandboxLostError:
+                logger.info("The recorded sandbox of %s is gone.", self.scope)
+            else:
+                self._take_over(sandbox, record)
+                return sandbox
+        # There was one, in this process or before it.
+        self._lost = True
+        return None
+
+    def _take_over(self, sandbox: Sandbox, record: Record) -> None:
+        # Where it came in place of one that was lost here, who started it has told of that.
+        self._lost = False
+        self._began, self._tries = record.began, _TRIES
+        self._uploads = dict(record.uploads)
+        self._claim(sandbox, over=record.sandbox)
+        self._bring_uploads(sandbox)
+
+    def _start(self) -> Sandbox | None:
+        """Starts a sandbox with everything that was saved; None where others were first."""
+        before = self._kept.record.sandbox if self._kept else ""
+        sandbox = self._place.backend.start(name=self._name)
+        try:
+            self._began, self._tries = self._place.clock(), _TRIES
+            self._uploads, self._notes = {}, []
+            self._write_uploads(sandbox)
+            self._restore(sandbox)
+            first = self._claim(sandbox, over=before)
+        except BaseException:
+            sandbox.close()
+            raise
+        if not first:
+            sandbox.close()
+            return None
+        self._sandbox, self._lost = sandbox, False
+        return sandbox
+
+    @property
+    def _name(self) -> str:
+        return f"ci-toolkit-{digest_of(self.scope)}"
+
+    # What is told to other processes.
+
+    def _claim(self, sandbox: Sandbox, *, over: str) -> bool:
+        """Records a sandbox as this scope's own.
+
+        Args:
+            sandbox: Which.
+            over: The one that may be recorded now.
+
+        Returns:
+            False where another process has recorded another one meanwhile.
+        """
+        record = Record(
+            scope=digest_of(self.scope),
+            backend=self._place.backend.name,
+            sandbox=sandbox.id,
+            owner=self._place.owner,
+            began=self._began,
+            uploads=self._uploads,
+        )
+        for _ in range(_TRIES):
+            kept = self._records.write(record, self._kept)
+            if kept is not None:
+                self._kept = kept
+                return True
+            self._kept = self._records.read()
+            if self._kept is not None and self._kept.record.sandbox != over:
+                return False
+        return False
+
+    def _forget(self) -> None:
+        try:
+            self._records.forget()
+        except WorkspaceError as error:
+            logger.warning("The record of %s stays: %s", self.scope, error)
+
+    # What is in it.
+
+    def _bring_uploads(self, sandbox: Sandbox) -> None:
+        """Writes uploads that are new or newer than those in the sandbox, and tells of it."""
+        before = dict(self._uploads)
+        if self._write_uploads(sandbox):
+            self._notes += [
+                f"A newer version of {name!r} was uploaded and has replaced the file."
+                for name in sorted(before)
+                if before[name].etag != self._uploads[name].etag and self._uploads[name].sha256
+            ]
+            if self._place.backend.abilities.attach:
+                self._claim(sandbox, over=sandbox.id)
+
+    def _write_uploads(self, sandbox: Sandbox) -> bool:
+        found = {upload.key: upload for upload in self.files.uploads()}
+        changed = self._changed(found)
+        if changed and self._sandbox is not None and self._place.backend.abilities.attach:
+            # Another process may have brought them already.
+            self._kept = self._records.read()
+            if self._kept is not None and self._kept.record.sandbox == sandbox.id:
+                self._uploads |= self._kept.record.uploads
+                changed = self._changed(found)
+        deliveries = [
+            Delivery(name=f"{UPLOADS}{name}", path=name, size=found[name].size) for name in changed
+        ]
+        for name, arrival in self._bring(deliveries, sandbox).items():
+            self._uploads[name] = UploadRecord(
+                etag=found[name].etag, sha256=arrival.sha256, modified=found[name].modified
+            )
+            if arrival.error is not None:
+                self._uploads[name] = UploadRecord(etag=found[name].etag)
+                self._notes.append(f"The upload {name!r} is not there: {arrival.error}")
+        return bool(deliveries)
+
+    def _bring(self, deliveries: list[Delivery], sandbox: Sandbox) -> dict[str, Arrival]:
+        if not deliveries:
+            return {}
+        with self._place.telemetry.transfer("to_sandbox", scope=self.scope) as transfer:
+            arrivals = bring_files(deliveries, self.files, sandbox)
+            for delivery in deliveries:
+                if arrivals[delivery.path].error is None:
+                    transfer.arrived(delivery.size)
+            return arrivals
+
+    def _changed(self, found: dict[str, StoredFile]) -> list[str]:
+        return [
+            name
+            for name, upload in found.items()
+            if name not in self._uploads or self._uploads[name].etag != upload.etag
+        ]
+
+    def _restore(self, sandbox: Sandbox) -> None:
+        """Puts saved files back and says what a loss took; nothing to say on a first start."""
+        saved = self.files.saved()
+        if not saved and not self._lost:
+            return
+        wanted = [
+            Delivery(name=f"{SAVED}{name}", path=entry.path, size=entry.size, sha256=entry.sha256)
+            for name, entry in saved.items()
+            if not self._uploaded_since(entry)
+        ]
+        arrivals = self._bring(wanted, sandbox)
+        back = [path for path, arrival in arrivals.items() if arrival.error is None]
+        failed = [path for path, arrival in arrivals.items() if arrival.error is not None]
+        self._notes.insert(0, of_a_loss([*self._uploads, *back], failed))
+
+    def _uploaded_since(self, entry: SavedFile) -> bool:
+        upload = self._uploads.get(entry.path)
+        return upload is not None and upload.modified > entry.modified
+
+    # Before its end.
+
+    def _ends_soon(self, sandbox: Sandbox) -> bool:
+        """Whether a call could outlive the sandbox; of a short life, the last quarter is soon."""
+        if sandbox.expires_at is None or not self._tries:
+            return False
+        margin = min(self._place.limits.timeout, _SHARE * (sandbox.expires_at - self._began))
+        return self._place.clock() + margin >= sandbox.expires_at
+
+    def _replace(self, old: Sandbox) -> Sandbox:
+        """Moves everything that can be moved into a new sandbox.
+
+        Where that fails the old one serves on, as long as it lives.
+        """
+        self._tries -= 1
+        try:
+            new = self._place.backend.start(name=self._name)
+        except CodeInterpreterError as error:
+            logger.warning("No new sandbox for %s before the end of its own: %s", self.scope, error)
+            return old
+        began, self._began = self._began, self._place.clock()
+        moved = False
+        try:
+            # The directory where the variables' process is has to be there before it.
+            files = carry_files(old, new, most=self._place.limits.carry_bytes)
+            variables = carry_variables(old, new)
+            moved = self._claim(new, over=old.id)
+        except CodeInterpreterError as error:
+            logger.warning("Nothing was carried over in %s: %s", self.scope, error)
+        finally:
+            if not moved:
+                self._began = began
+                new.close()
+        if not moved:
+            return old
+        self._sandbox, self._tries = new, _TRIES
+        self._notes.append(of_a_replacement(files, variables))
+        old.close()
+        return new

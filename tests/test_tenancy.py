@@ -1,0 +1,372 @@
+"""Which sandbox a conversation is in: found again elsewhere, and replaced before its end."""
+
+import json
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from ci_toolkit import CodeInterpreter, Limits, Outcome, Scope
+from ci_toolkit.backends.base import Abilities
+from ci_toolkit.backends.memory import InMemoryBackend, InMemorySandbox
+from ci_toolkit.errors import QuotaExceededError, SandboxLostError
+from ci_toolkit.workspaces import InMemoryWorkspace
+
+SCOPE = Scope(user_id="ada", session_id="thread-1")
+RECORD = "ada/thread-1/sandboxes/main/record.json"
+LOST = "Note: The earlier sandbox is gone"
+REPLACED = "Note: The sandbox came to the end of its time and was replaced before this call. "
+
+New = Callable[[], CodeInterpreter]
+
+
+@pytest.fixture
+def new(backend: InMemoryBackend, workspace: InMemoryWorkspace) -> New:
+    """Another process's interpreter, over the same service and the same workspace."""
+    kept = []  # Whoever drops an interpreter ends its sandboxes.
+
+    def new() -> CodeInterpreter:
+        kept.append(CodeInterpreter(backend, workspace))
+        return kept[-1]
+
+    return new
+
+
+def run(interpreter: CodeInterpreter, code: str, scope: Scope = SCOPE, **more: str) -> str:
+    outcome: Outcome = interpreter.call("execute_code", {"code": code, **more}, scope=scope)
+    return outcome.text
+
+
+def verbs(backend: InMemoryBackend) -> list[str]:
+    return [call.verb for call in backend.calls]
+
+
+class TestAnotherProcess:
+    def test_finds_the_same_sandbox_and_its_variables_without_a_note(
+        self, new: New, backend: InMemoryBackend
+    ) -> None:
+        first, second = new(), new()
+        run(first, "x = 1")
+
+        assert run(second, "x += 1; print(x)") == "2"
+        assert run(first, "print(x)") == "2"
+        assert backend.started == 1
+
+    def test_is_told_once_where_the_recorded_sandbox_is_gone(
+        self, new: New, backend: InMemoryBackend
+    ) -> None:
+        run(new(), "x = 1")
+        backend.lose(backend.sandboxes[0])
+        second = new()
+
+        assert run(second, "print('on')").startswith(LOST)
+        assert run(second, "print('on')") == "on"
+
+    def test_that_replaced_a_lost_sandbox_has_told_of_it_for_all(
+        self, new: New, backend: InMemoryBackend
+    ) -> None:
+        first, second = new(), new()
+        run(first, "x = 1")
+        run(second, "x = 1")
+        backend.lose(backend.sandboxes[0])
+
+        assert run(second, "y = 2; print('there')").startswith(LOST)
+        assert run(first, "print(y)") == "2"
+        assert backend.started == 2
+
+    def test_that_starts_at_the_same_moment_shares_the_one_sandbox_that_is_left(
+        self, workspace: InMemoryWorkspace
+    ) -> None:
+        both = threading.Barrier(2, timeout=20)
+
+        class Meeting(InMemoryBackend):
+            def start(self, *, name: str) -> InMemorySandbox:
+                sandbox = super().start(name=name)
+                if self.started <= 2:
+                    both.wait()
+                return sandbox
+
+        backend = Meeting(run_python=True)
+        interpreters = [CodeInterpreter(backend, workspace) for _ in range(2)]
+        said: list[str] = []
+        threads = [
+            threading.Thread(target=lambda i=i: said.append(run(i, "print('ready')")))
+            for i in interpreters
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        run(interpreters[0], "x = 7")
+
+        assert said == ["ready", "ready"]
+        assert run(interpreters[1], "print(x)") == "7"
+        assert len(backend.sandboxes) == 1
+
+    def test_does_not_bring_an_upload_that_is_there_already(
+        self, new: New, backend: InMemoryBackend
+    ) -> None:
+        first, second = new(), new()
+        run(first, "1")
+        run(second, "1")
+        first.upload("a.txt", b"one", scope=SCOPE)
+        run(first, "open('a.txt', 'a').write(' and more')")
+
+        assert run(second, "print(open('a.txt').read())") == "one and more"
+
+    def test_never_takes_a_record_that_is_another_scope_s(
+        self, new: New, backend: InMemoryBackend, workspace: InMemoryWorkspace
+    ) -> None:
+        run(new(), "secret = 1")
+        copied = RECORD.replace("ada", "bob")
+        workspace.put(copied, workspace.open(RECORD))
+
+        bob = Scope(user_id="bob", session_id="thread-1")
+        assert "NameError" in run(new(), "print(secret)", bob)
+        assert backend.started == 2
+
+    @pytest.mark.parametrize("content", [b"", b"{", b'{"version": 1}', b"[]", b"\xff\xfe"])
+    def test_goes_on_where_the_record_is_damaged(
+        self, new: New, workspace: InMemoryWorkspace, content: bytes
+    ) -> None:
+        run(new(), "x = 1")
+        workspace.put(RECORD, [content])
+        second = new()
+
+        assert run(second, "print('on')").startswith(LOST)
+        assert run(second, "print('on')") == "on"
+        assert run(new(), "print('on')") == "on"
+
+    def test_cannot_attach_where_the_backend_cannot_and_is_told_of_the_loss(
+        self, workspace: InMemoryWorkspace
+    ) -> None:
+        abilities = Abilities(network="none", stateful=frozenset({"python"}), attach=False)
+        backend = InMemoryBackend(run_python=True, abilities=abilities)
+        run(CodeInterpreter(backend, workspace), "x = 1")
+
+        assert run(CodeInterpreter(backend, workspace), "print('on')").startswith(LOST)
+
+    def test_that_attached_last_ends_the_sandbox(self, new: New, backend: InMemoryBackend) -> None:
+        first, second = new(), new()
+        run(first, "x = 1")
+        run(second, "x = 1")
+
+        first._sessions.close()
+        assert len(backend.sandboxes) == 1
+        second._sessions.close()
+        assert not backend.sandboxes
+
+    def test_goes_on_with_what_was_detached(self, new: New, backend: InMemoryBackend) -> None:
+        first = new()
+        run(first, "x = 1")
+        first.detach()
+        first._sessions.close()
+
+        assert run(new(), "print(x)") == "1"
+        assert run(first, "print(x)") == "1"
+        assert backend.started == 1
+        assert verbs(backend).count("detach") == 1
+
+    def test_closes_a_conversation_for_all(self, new: New, backend: InMemoryBackend) -> None:
+        first, second = new(), new()
+        run(first, "x = 1")
+        run(second, "x = 1")
+        first.close(SCOPE)
+
+        assert not backend.sandboxes
+        assert run(second, "print('on')").startswith(LOST)
+
+
+def test_the_records_of_branches_do_not_pile_up(
+    interpreter: CodeInterpreter, workspace: InMemoryWorkspace
+) -> None:
+    for number in range(3):
+        branch = Scope(user_id="ada", session_id="thread-1", branch=f"tools:{number}")
+        run(interpreter, "1", branch)
+        interpreter.close(branch)
+
+    assert [file.key for file in workspace.list("ada/thread-1/sandboxes/")] == []
+
+
+def test_a_call_in_the_steady_state_is_one_call_of_the_backend(
+    interpreter: CodeInterpreter, backend: InMemoryBackend
+) -> None:
+    interpreter.upload("a.txt", b"a", scope=SCOPE)
+    run(interpreter, "1")
+    before = len(backend.calls)
+
+    for number in range(5):
+        run(interpreter, f"print({number})")
+
+    assert verbs(backend)[before:] == ["execute_code"] * 5
+
+
+SOME = """
+import math, threading
+from collections import Counter
+shared = [1, 2]
+one = shared
+pair = {"s": shared}
+lock = threading.Lock()
+numbers = (n for n in range(3))
+
+class Point:
+    def __init__(self, x): self.x = x
+    def twice(self): return twice(self.x)
+
+def twice(n): return 2 * n
+
+point = Point(math.floor(3.9))
+_hidden = 5
+with open("kept.txt", "w") as file:
+    _ = file.write("kept")
+"""
+AFTER = """
+one.append(3)
+print(shared, pair, point.twice(), twice(4), Counter("aab")["a"], math.pi > 3)
+print(open("kept.txt").read(), sorted(name for name in globals() if "carr" in name))
+"""
+
+
+def near_its_end(interpreter: CodeInterpreter, seconds: float = 60) -> None:
+    """Makes the sandbox one that has lived for an hour and has a minute left."""
+    tenancy = interpreter._sessions.get(SCOPE)._tenancy
+    sandbox: Any = tenancy._sandbox
+    sandbox._expires_at = time.time() + seconds
+    tenancy._began = time.time() - 3600
+
+
+class TestBeforeItsEnd:
+    def test_a_sandbox_is_replaced_with_its_files_and_variables_and_the_model_is_told(
+        self, interpreter: CodeInterpreter, backend: InMemoryBackend
+    ) -> None:
+        run(interpreter, SOME)
+        near_its_end(interpreter)
+
+        text = run(interpreter, AFTER)
+
+        note, *rest = text.split("\n")
+        assert rest == [
+            "[1, 2, 3] {'s': [1, 2, 3]} 6 8 2 True",
+            "kept []",
+        ]
+        assert note == (
+            f"{REPLACED}Carried over: the files kept.txt and the Python variables Counter, Point, "
+            "math, one, pair, point, shared, threading, twice. Lost: "
+            "the Python variable file (PicklingError: Cannot pickle files that do not map to an "
+            "actual file); "
+            "the Python variable lock (TypeError: cannot pickle '_thread.lock' object); "
+            "the Python variable numbers (TypeError: cannot pickle 'generator' object); "
+            "installed packages; running processes; variables of other languages."
+        )
+        assert len(backend.sandboxes) == 1
+        assert backend.started == 2
+        assert run(interpreter, "print(1)") == "1"
+
+    def test_uploads_and_saved_files_are_what_they_were(self, interpreter: CodeInterpreter) -> None:
+        interpreter.upload("in.txt", b"in", scope=SCOPE)
+        run(interpreter, "open('out.txt', 'w').write('1')", output_filename="out.txt")
+        run(interpreter, "open('out.txt', 'w').write('2'); open('in.txt', 'a').write('+')")
+        near_its_end(interpreter)
+
+        assert run(interpreter, "print(open('out.txt').read(), open('in.txt').read())").endswith(
+            "\n2 in+"
+        )
+        interpreter.upload("in.txt", b"new", scope=SCOPE)
+        assert run(interpreter, "print(open('in.txt').read())").endswith("\nnew")
+
+    def test_a_sandbox_with_time_left_for_a_call_stays(
+        self, interpreter: CodeInterpreter, backend: InMemoryBackend
+    ) -> None:
+        run(interpreter, "x = 1")
+        near_its_end(interpreter, seconds=Limits().timeout + 60)
+
+        assert run(interpreter, "print(x)") == "1"
+        assert backend.started == 1
+
+    def test_the_old_one_serves_on_where_there_is_no_new_one(
+        self, interpreter: CodeInterpreter, backend: InMemoryBackend
+    ) -> None:
+        run(interpreter, "x = 1")
+        near_its_end(interpreter)
+        backend.fail("start", QuotaExceededError("full"), times=None)
+
+        assert [run(interpreter, "print(x)") for _ in range(5)] == ["1"] * 5
+        assert verbs(backend).count("start") == 4
+
+    def test_the_old_one_serves_on_where_the_move_fails(
+        self, interpreter: CodeInterpreter, backend: InMemoryBackend
+    ) -> None:
+        run(interpreter, "x = 1")
+        near_its_end(interpreter)
+        backend.fail("write_files", QuotaExceededError("disk full"))
+
+        assert run(interpreter, "print(x)") == "1"
+        assert len(backend.sandboxes) == 1
+        assert run(interpreter, "print(x)").startswith(REPLACED)
+
+    def test_a_sandbox_that_ends_during_the_move_is_lost_as_any_other(
+        self, interpreter: CodeInterpreter, backend: InMemoryBackend
+    ) -> None:
+        run(interpreter, "open('a', 'w').write('a')", output_filename="a")
+        near_its_end(interpreter)
+        backend.fail("execute_code", SandboxLostError("its time is up", may_have_run=True))
+
+        text = run(interpreter, "print(open('a').read())")
+
+        assert text.startswith(LOST)
+        assert text.endswith("\na")
+        assert len(backend.sandboxes) == 1
+
+    def test_another_process_finds_the_new_one(self, new: New, backend: InMemoryBackend) -> None:
+        first, second = new(), new()
+        run(first, "x = 1")
+        run(second, "x += 1")
+        near_its_end(first)
+
+        assert run(first, "print(x)").endswith("\n2")
+        assert run(second, "print(x)") == "2"
+        assert len(backend.sandboxes) == 1
+
+    def test_files_beyond_the_bound_are_left_and_named(
+        self, backend: InMemoryBackend, workspace: InMemoryWorkspace
+    ) -> None:
+        interpreter = CodeInterpreter(backend, workspace, limits=Limits(carry_bytes=100))
+        run(interpreter, "open('small', 'w').write('s')\nopen('big', 'w').write('b' * 200)")
+        near_its_end(interpreter)
+
+        text = run(interpreter, "import os; print([f for f in os.listdir() if f != '.ci'])")
+
+        assert "Carried over: the files small" in text
+        assert "Lost: the file big;" in text
+        assert text.endswith("\n['small']")
+
+
+class TestAnOperator:
+    def test_sees_the_state_of_sessions_as_json(
+        self, interpreter: CodeInterpreter, backend: InMemoryBackend
+    ) -> None:
+        interpreter.upload("a.txt", b"secret", scope=SCOPE)
+        run(interpreter, "password = 'secret'")
+        run(interpreter, "1", Scope(user_id="bob", session_id="t"))
+
+        (state,) = interpreter.describe(SCOPE)
+
+        assert json.loads(json.dumps(state)) == state
+        assert "secret" not in json.dumps(state)
+        assert {key: state[key] for key in state if key not in {"idle_seconds", "began"}} == {
+            "user_id": "ada",
+            "session_id": "thread-1",
+            "branch": "",
+            "calls": 1,
+            "calls_in_line": 0,
+            "sandbox": backend.sandboxes[0].id,
+            "expires_at": None,
+            "losses": 0,
+            "loss_to_be_told": False,
+            "notes_to_be_told": [],
+            "uploads": ["a.txt"],
+        }
+        assert len(interpreter.describe()) == 2
