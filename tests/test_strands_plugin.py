@@ -19,6 +19,7 @@ from strands.vended_plugins.skills import AgentSkills, Skill
 from ci_toolkit import CodeInterpreter, ConfigurationError, Scope
 from ci_toolkit.backends.local import LocalBackend
 from ci_toolkit.backends.memory import InMemoryBackend
+from ci_toolkit.emulator import AgentCoreEmulator
 from ci_toolkit.skill import SKILL_DIR
 from ci_toolkit.strands import CodeInterpreterPlugin, code_interpreter_tools
 from ci_toolkit.testing.script import Turn
@@ -304,43 +305,66 @@ async def test_an_agent_loop_streams_the_first_line_of_a_long_run_before_its_end
 
 RESTARTED = """
 import sys
+import boto3
 from strands import Agent
 from strands.session import FileSessionManager
 from ci_toolkit import CodeInterpreter
+from ci_toolkit.backends.agentcore import AgentCoreBackend
 from ci_toolkit.backends.local import LocalBackend
-from ci_toolkit.strands import CodeInterpreterPlugin, code_interpreter_tools
+from ci_toolkit.strands import CodeInterpreterPlugin
 from ci_toolkit.testing.scripted_strands import ScriptedModel
 from ci_toolkit.workspaces import DirectoryWorkspace
 
-folder, code, name = sys.argv[1:]
+folder, url, code, name = sys.argv[1:]
+if url:
+    keys = boto3.Session(aws_access_key_id="none", aws_secret_access_key="none")
+    backend = AgentCoreBackend("us-east-1", endpoint_url=url, boto_session=keys)
+else:
+    backend = LocalBackend()
+interpreter = CodeInterpreter(backend, DirectoryWorkspace(folder + "/files"))
 call = {"code": code, "output_filename": name}
-with CodeInterpreter(LocalBackend(), DirectoryWorkspace(folder + "/files")) as interpreter:
-    agent = Agent(
-        model=ScriptedModel([[("execute_code", call)], "done"]),
-        plugins=[CodeInterpreterPlugin(interpreter)],
-        session_manager=FileSessionManager("thread-1", storage_dir=folder + "/sessions"),
-        callback_handler=None,
-    )
-    agent("go")
-    print(len(agent.messages), agent.messages[-2]["content"][0]["toolResult"]["content"][0]["text"])
+agent = Agent(
+    model=ScriptedModel([[("execute_code", call)], "done"]),
+    plugins=[CodeInterpreterPlugin(interpreter)],
+    session_manager=FileSessionManager("thread-1", storage_dir=folder + "/sessions"),
+    callback_handler=None,
+)
+agent("go")
+interpreter.detach()
+print(len(agent.messages), agent.messages[-2]["content"][0]["toolResult"]["content"][0]["text"])
 """
+
+
+def in_another_process(folder: Path, url: str, code: str, name: str = "") -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", RESTARTED, str(folder), url, code, name],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout
 
 
 @pytest.mark.local
 def test_an_agent_with_a_stored_session_goes_on_in_another_process(tmp_path: Path) -> None:
-    def process(code: str, name: str = "") -> str:
-        done = subprocess.run(
-            [sys.executable, "-c", RESTARTED, str(tmp_path), code, name],
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        return done.stdout
+    saves = "x = 1\nopen('kept.txt', 'w').write('kept')\nprint(x)"
 
-    first = process("x = 1\nopen('kept.txt', 'w').write('kept')\nprint(x)", "kept.txt")
-    second = process("print(open('kept.txt').read(), 'x' in globals())")
+    first = in_another_process(tmp_path, "", saves, "kept.txt")
+    second = in_another_process(tmp_path, "", "print(open('kept.txt').read(), 'x' in globals())")
 
     assert first.startswith("4 1\n")
     assert second.startswith("8 Note: The earlier sandbox is gone")
     assert "Restored: kept.txt." in second
     assert second.rstrip().endswith("kept False")
+
+
+@pytest.mark.local
+def test_where_sandboxes_outlive_a_process_it_goes_on_in_the_same_one(tmp_path: Path) -> None:
+    backend = LocalBackend()
+    with AgentCoreEmulator(backend) as url:
+        first = in_another_process(tmp_path, url, "x = 6")
+        second = in_another_process(tmp_path, url, "print(x * 7)")
+    backend.close()
+
+    assert first.startswith("4 It ran")
+    assert second == "8 42\n"
