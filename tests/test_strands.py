@@ -308,6 +308,8 @@ def test_a_scripted_model_says_its_turns_and_keeps_what_it_saw(
 async def test_the_calls_of_one_turn_run_in_the_models_order(
     interpreter: CodeInterpreter, backend: InMemoryBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # All calls do come, however late on a busy machine.
+    monkeypatch.setattr("ci_toolkit.turns._GRACE_SECONDS", 60.0)
     tools = code_interpreter_tools(interpreter, scope=Scope(user_id="ada", session_id="t"))
     calls = [("execute_code", {"code": f"print({number})"}) for number in range(6)]
     here = agent(list(tools), calls, "done")
