@@ -303,3 +303,26 @@ def test_a_scripted_model_says_its_turns_and_keeps_what_it_saw(
     assert [len(messages) for messages in model.seen] == [1, 3]
     with pytest.raises(RuntimeError, match="2 turns"):
         speaker("more")
+
+
+async def test_the_calls_of_one_turn_run_in_the_models_order(
+    interpreter: CodeInterpreter, backend: InMemoryBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # All calls do come, however late on a busy machine.
+    monkeypatch.setattr("ci_toolkit.turns._GRACE_SECONDS", 60.0)
+    tools = code_interpreter_tools(interpreter, scope=Scope(user_id="ada", session_id="t"))
+    calls = [("execute_code", {"code": f"print({number})"}) for number in range(6)]
+    here = agent(list(tools), calls, "done")
+    carry = CodeInterpreter.call
+    waits = iter([0.15, 0.12, 0.09, 0.06, 0.03, 0.0])
+
+    def late(self: CodeInterpreter, *arguments: Any, **named: Any) -> Any:
+        # The first call of the turn is the last to reach the session.
+        time.sleep(next(waits))
+        return carry(self, *arguments, **named)
+
+    monkeypatch.setattr(CodeInterpreter, "call", late)
+    await here.invoke_async("go")
+
+    ran = [call.arguments["code"] for call in backend.calls if call.verb == "execute_code"]
+    assert ran == [f"print({number})" for number in range(6)]

@@ -17,8 +17,10 @@ from ci_toolkit.results import OnOutput, Outcome
 from ci_toolkit.schemas import json_schema
 from ci_toolkit.scope import Scope
 from ci_toolkit.strands.live import Live
+from ci_toolkit.strands.orders import order_of
 from ci_toolkit.strands.scopes import InvocationScope
 from ci_toolkit.telemetry import scoped_logger
+from ci_toolkit.turns import Order
 
 __all__ = ["CodeInterpreterTool", "code_interpreter_tools"]
 
@@ -100,7 +102,8 @@ class CodeInterpreterTool(AgentTool):
         owner = kwargs.get("_tool_context") or agent
         stop = getattr(owner, "cancel_signal", None)
         state = {**invocation_state, "agent": agent}
-        call = Live(lambda report: self._call(tool_use["input"], state, report, stop))
+        order = order_of(agent, call_id, lambda tool: isinstance(tool, CodeInterpreterTool))
+        call = Live(lambda report: self._call(tool_use["input"], state, report, stop, order))
         try:
             async for stream, text in call.pieces():
                 yield {
@@ -120,6 +123,7 @@ class CodeInterpreterTool(AgentTool):
         state: dict[str, Any],
         report: OnOutput,
         stop: Any,
+        order: Order | None,
     ) -> Outcome:
         name = self._offer.tool.name
         try:
@@ -130,7 +134,9 @@ class CodeInterpreterTool(AgentTool):
             # Strands would show the model the text of whatever is raised here.
             logger.exception("No scope for a call of %s", name)
             return self._bridge.refuse(name, ConfigurationError(str(error)))
-        return await self._bridge.acall(name, arguments, scope=scope, on_output=report, stop=stop)
+        return await self._bridge.acall(
+            name, arguments, scope=scope, on_output=report, stop=stop, order=order
+        )
 
     def _result(self, outcome: Outcome, call_id: str) -> ToolResult:
         status: Literal["success", "error"] = "error" if outcome.is_error else "success"
