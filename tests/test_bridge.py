@@ -1,6 +1,7 @@
 """What the front doors share: calls from event loops, cancellation, options, missing extras."""
 
 import asyncio
+import gc
 import subprocess
 import sys
 import time
@@ -13,7 +14,9 @@ import pytest
 from ci_toolkit import CodeInterpreter, ConfigurationError, Scope
 from ci_toolkit.backends.memory import InMemoryBackend, Request
 from ci_toolkit.bridge import Bridge
+from ci_toolkit.cancellation import Cancellation
 from ci_toolkit.doors import offers, scope_finder
+from ci_toolkit.errors import ToolError
 
 SCOPE = Scope(user_id="ada", session_id="thread-1")
 
@@ -174,7 +177,13 @@ def test_idle_threads_keep_no_process_alive() -> None:
 
 @pytest.mark.parametrize(
     ("door", "missing"),
-    [("langchain", "langchain"), ("langchain", "langchain_core"), ("strands", "strands")],
+    [
+        ("langchain", "langchain"),
+        ("langchain", "langchain_core"),
+        ("strands", "strands"),
+        ("mcp", "mcp"),
+        ("mcp", "mcp_types"),
+    ],
 )
 def test_a_missing_extra_is_answered_with_the_line_that_installs_it(
     door: str, missing: str
@@ -218,3 +227,22 @@ def test_a_scope_option_is_checked_while_building_and_its_answer_in_the_call() -
         find(None)
     assert scope_finder(None, lambda _: SCOPE)(None) is SCOPE
     assert scope_finder(SCOPE, lambda _: SCOPE)(None) is SCOPE
+
+
+async def test_what_blocking_work_raises_is_raised_once_and_reported_nowhere_else(
+    interpreter: CodeInterpreter,
+) -> None:
+    reported: list[str] = []
+    asyncio.get_running_loop().set_exception_handler(
+        lambda _, context: reported.append(context["message"])
+    )
+
+    def fail(_: Cancellation) -> None:
+        raise ToolError("no")
+
+    with pytest.raises(ToolError, match="no"):
+        await Bridge(interpreter).run(fail)
+
+    gc.collect()
+    await asyncio.sleep(0)
+    assert reported == []

@@ -1,5 +1,6 @@
 """What the documentation shows is run as it stands."""
 
+import json
 import re
 import textwrap
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 
 from ci_toolkit import CodeInterpreter, Scope
 from ci_toolkit.backends.memory import InMemoryBackend
+from ci_toolkit.cli import app
 from ci_toolkit.testing.scripted_langchain import ScriptedChatModel
 from ci_toolkit.testing.scripted_strands import ScriptedModel
 
@@ -81,6 +83,37 @@ def test_links_between_pages_lead_somewhere() -> None:
     assert [(page.name, t) for page, t in links if not (page.parent / t).exists()] == []
 
 
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_the_page_on_mcp_runs(number: int) -> None:
+    answers: list[str] = []
+
+    def note(answer: str) -> str:
+        answers.append(answer)
+        return "done"
+
+    names = {"__name__": "documentation", "model": ScriptedModel([CALL, note])}
+
+    run(blocks("docs/mcp.md")[number], names)
+
+    assert answers == (["42"] if number == 2 else [])
+
+
+def test_the_settings_that_the_page_on_mcp_shows_start_the_command() -> None:
+    settings = [
+        json.loads(block)
+        for block in re.findall(r"```json\n(.*?)```", (ROOT / "docs/mcp.md").read_text(), re.S)
+    ]
+    servers = [each for one in settings for group in one.values() for each in group.values()]
+
+    assert len(servers) == 3
+    for server in servers:
+        assert server["command"] == "ci-toolkit"
+        # The help is shown for options that exist only.
+        with pytest.raises(SystemExit) as ended:
+            app([*server["args"], "--help"])
+        assert ended.value.code == 0
+
+
 @pytest.mark.filterwarnings("ignore:Support for class-based `config`")  # a library of deepagents
 @pytest.mark.parametrize("number", range(4))
 def test_the_page_on_the_skill_runs(
@@ -94,3 +127,31 @@ def test_the_page_on_the_skill_runs(
         run(blocks("docs/skill.md")[number], names)
 
     assert {"agent", "report"} & names.keys()
+
+
+@pytest.mark.parametrize("block", blocks("docs/langchain.md"), ids=lambda block: block[-30:])
+def test_the_page_on_langchain_runs(block: str) -> None:
+    with CodeInterpreter(InMemoryBackend(run_python=True)) as interpreter:
+        names = run(block, {"interpreter": interpreter, "model": ScriptedChatModel([CALL, "done"])})
+
+    if "answer" in names:
+        assert [message.text for message in names["answer"]["messages"][-2:]] == ["42", "done"]
+    if "lines" in names:
+        assert "".join(text for _, _, _, text in names["lines"]) == "42\n"
+    if "done" in names:
+        assert names["code"] == "print(6 * 7)"
+        assert [message.text for message in names["done"]["messages"][-2:]] == ["42", "done"]
+    assert {"answer", "tools", "lines", "done"} & names.keys()
+
+
+@pytest.mark.filterwarnings("ignore:Support for class-based `config`")  # a library of deepagents
+@pytest.mark.parametrize("number", range(2))
+def test_the_page_on_deepagents_runs(number: int) -> None:
+    with CodeInterpreter(InMemoryBackend(run_python=True)) as interpreter:
+        model = ScriptedChatModel([CALL, "done"] * 2)
+        names = run(
+            blocks("docs/deepagents.md")[number], {"interpreter": interpreter, "model": model}
+        )
+        state = names["agent"].invoke({"messages": [("user", "go")]})
+
+    assert [message.text for message in state["messages"][-2:]] == ["42", "done"]

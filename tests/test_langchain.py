@@ -17,6 +17,7 @@ from langchain_tests.integration_tests import ToolsIntegrationTests
 from langchain_tests.unit_tests import ToolsUnitTests
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, MessagesState, StateGraph
+from langgraph.prebuilt import ToolNode
 
 from ci_toolkit import CodeInterpreter, ConfigurationError, Scope
 from ci_toolkit.backends.memory import InMemoryBackend, Request
@@ -75,7 +76,10 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "execute_command": {"command": "echo hi"},
     "file_operations": {"operation": "list", "paths": ["."]},
     "ci_push_to_workspace": {"paths": ["a.txt"]},
+    "workspace_read": {"path": "code-interpreter/a.txt"},
+    "workspace_list": {"path": "code-interpreter/"},
 }
+FOUR = list(EXAMPLES)[:4]
 
 
 class _Standard:
@@ -84,7 +88,8 @@ class _Standard:
     @property
     def tool_constructor(self) -> BaseTool:
         backend = InMemoryBackend(run_python=True, commands={"echo hi": "hi"})
-        return named(CodeInterpreterToolkit(CodeInterpreter(backend)))[self.name]
+        interpreter = CodeInterpreter(backend)
+        return named(CodeInterpreterToolkit(interpreter, workspace_tools=True))[self.name]
 
     @property
     def tool_invoke_params_example(self) -> dict[str, Any]:
@@ -103,7 +108,7 @@ def test_the_four_definitions_are_small_and_describe_every_parameter(
     definitions = [convert_to_openai_tool(tool)["function"] for tool in toolkit.get_tools()]
     size = len(json.dumps(definitions))
 
-    assert [definition["name"] for definition in definitions] == list(EXAMPLES)
+    assert [definition["name"] for definition in definitions] == FOUR
     assert size <= 4_000, f"{size} characters"
     for definition in definitions:
         assert all(p.get("description") for p in definition["parameters"]["properties"].values())
@@ -284,6 +289,39 @@ async def test_subagents_called_as_tools_side_by_side_have_sessions_of_their_own
     assert texts(state) == ["['1', '2']", "['1', '2']", "1"]
 
 
+@pytest.mark.parametrize("mode", ["sync", "async"])
+@pytest.mark.parametrize("kind", ["create_agent", "state graph"])
+async def test_the_calls_of_one_turn_run_in_the_models_order(
+    toolkit: CodeInterpreterToolkit, mode: str, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # All calls do come, however late on a busy machine.
+    monkeypatch.setattr("ci_toolkit.turns._GRACE_SECONDS", 60.0)
+    turn: Turn = [
+        call
+        for number in range(6)
+        for call in (
+            ("execute_code", {"code": f"x = {number}"}),
+            ("file_operations", {"operation": "list"}),
+            ("execute_code", {"code": "print(x)"}),
+        )
+    ]
+    model = ScriptedChatModel([turn, "done"])
+    tools = toolkit.get_tools()
+    runnable: Any = create_agent(model, tools)
+    if kind == "state graph":
+        graph = StateGraph(MessagesState)
+        graph.add_node("ask", lambda state: {"messages": [model.invoke(state["messages"])]})
+        graph.add_node("tools", ToolNode(tools))
+        graph.add_edge(START, "ask")
+        graph.add_edge("ask", "tools")
+        runnable = graph.compile()
+    keys = config(thread_id="1")
+
+    state = runnable.invoke(ASKED, keys) if mode == "sync" else await runnable.ainvoke(ASKED, keys)
+
+    assert texts(state)[2::3] == [str(number) for number in range(6)]
+
+
 def test_a_branch_is_the_enclosing_nodes_names_and_the_ids_of_tool_calls() -> None:
     assert branch_of("") == ""
     assert branch_of("tools:1") == ""
@@ -360,6 +398,6 @@ def test_a_scripted_model_says_its_turns_and_keeps_what_it_saw(
 
     assert state["messages"][-1].content == "It is 1."
     assert [len(messages) for messages in model.seen] == [1, 3]
-    assert [tool["function"]["name"] for tool in model.tools] == list(EXAMPLES)
+    assert [tool["function"]["name"] for tool in model.tools] == FOUR
     with pytest.raises(RuntimeError, match="2 turns"):
         model.invoke("more")

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from ci_toolkit import Cancellation, CodeInterpreter, ConfigurationError, Limits, Outcome, Scope
+from ci_toolkit.backends.base import Sandbox
 from ci_toolkit.backends.memory import InMemoryBackend, Request
 from ci_toolkit.errors import (
     AccessDeniedError,
@@ -492,3 +493,30 @@ def test_a_call_that_waits_for_an_earlier_one_can_be_cancelled() -> None:
         pytest.fail("it was let in")
 
     assert not turns.taken
+
+
+def test_a_host_works_in_the_sandbox_itself_in_turn_with_the_model(
+    interpreter: CodeInterpreter, call: Call, scope: Scope, backend: InMemoryBackend
+) -> None:
+    interpreter.upload("a.txt", b"a", scope=scope)
+
+    def work(sandbox: Sandbox) -> str:
+        return sandbox.execute_code("x = open('a.txt').read(); print(x)", timeout=10).stdout
+
+    assert interpreter.with_sandbox(work, scope=scope) == ("a\n", ())
+    assert call("execute_code", code="print(x)").text == "a"
+    lose(backend)
+    said, notes = interpreter.with_sandbox(work, scope=scope)
+    assert said == "a\n"
+    assert notes == (f"{LOST}Restored: a.txt.".removeprefix("Note: "),)
+
+
+def test_work_of_a_host_that_fails_leaves_the_session_as_it_is(
+    interpreter: CodeInterpreter, call: Call, scope: Scope
+) -> None:
+    call("execute_code", code="x = 1")
+
+    with pytest.raises(ZeroDivisionError):
+        interpreter.with_sandbox(lambda _: 1 / 0, scope=scope)
+
+    assert call("execute_code", code="print(x)").text == "1"

@@ -6,7 +6,6 @@ cancelled task into an interrupted run.
 """
 
 import asyncio
-import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -25,11 +24,12 @@ from ci_toolkit.interpreter import CodeInterpreter
 from ci_toolkit.rendering import render, sentence
 from ci_toolkit.results import Answer, OnOutput, Outcome, Stream
 from ci_toolkit.scope import Scope
+from ci_toolkit.telemetry import scoped_logger
 from ci_toolkit.turns import Order
 
 __all__ = ["Bridge"]
 
-logger = logging.getLogger(__name__)
+logger = scoped_logger(__name__)
 
 _Value = TypeVar("_Value")
 _POLL_SECONDS = 0.1
@@ -145,6 +145,8 @@ class Bridge:
 
         call = self._threads().submit(copy_context().run, begin)
         ended = asyncio.wrap_future(call)
+        # What the work raises is raised from `call`; asyncio would report that nobody asked here.
+        ended.add_done_callback(lambda done: done.cancelled() or done.exception())
         try:
             while not ended.done() and not (stop is not None and stop.is_set()):
                 await asyncio.wait({ended}, timeout=None if stop is None else _POLL_SECONDS)

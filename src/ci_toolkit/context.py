@@ -9,6 +9,8 @@ from ci_toolkit.files import ConversationFiles
 from ci_toolkit.limits import Limits
 from ci_toolkit.results import FileReport, OnOutput
 from ci_toolkit.saving import save_files
+from ci_toolkit.scope import Scope
+from ci_toolkit.telemetry import Telemetry
 
 __all__ = ["Context"]
 
@@ -24,6 +26,8 @@ class Context:
         on_output: Where live output goes, if anywhere.
         is_unchanged_upload: Whether a path with this digest is as the user uploaded it.
         network: What the sandbox can reach.
+        scope: Whose call it is.
+        telemetry: Told of what is sent.
         prefix: What the names of tools have before them where this model sees them.
     """
 
@@ -32,9 +36,18 @@ class Context:
     limits: Limits
     on_output: OnOutput | None
     is_unchanged_upload: Callable[[str, str], bool]
+    scope: Scope
+    telemetry: Telemetry
     network: Literal["none", "internet", "host"] = "host"
     prefix: str = ""
 
     def save(self, paths: Sequence[str]) -> tuple[FileReport, ...]:
         """Saves sandbox files to the workspace."""
-        return save_files(paths, sandbox=self.sandbox, files=self.files, limits=self.limits)
+        with self.telemetry.transfer("to_workspace", scope=self.scope) as transfer:
+            return save_files(
+                paths,
+                sandbox=self.sandbox,
+                files=self.files,
+                limits=self.limits,
+                sent=transfer.arrived,
+            )

@@ -4,16 +4,17 @@ Knows no framework. The doors themselves are `langchain` and `strands`.
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Final, TypeVar
 
-from ci_toolkit.errors import ConfigurationError
+from ci_toolkit.errors import ConfigurationError, ToolError
 from ci_toolkit.scope import Scope
 from ci_toolkit.tools import TOOLS, WORKSPACE_TOOLS, Tool
 
-__all__ = ["ANONYMOUS", "Offer", "extra", "identifier", "offers", "scope_finder"]
+__all__ = ["ANONYMOUS", "Offer", "extra", "identifier", "offers", "scope_finder", "unknown_tool"]
 
 ANONYMOUS: Final = "anonymous"
 """The `Scope.user_id` of conversations whose host names no user."""
@@ -57,6 +58,14 @@ def offers(*, workspace_tools: bool = False, prefix: str = "") -> tuple[Offer, .
         )
         for tool in tools
     )
+
+
+def unknown_tool(name: str, offered: Sequence[Offer]) -> ToolError:
+    """What a model is told that calls a tool which a door does not offer."""
+    names = [offer.name for offer in offered]
+    near = get_close_matches(name, names, n=1)
+    meant = f" Did you mean {near[0]!r}?" if near else ""
+    return ToolError(f"There is no tool {name[:200]!r}.{meant} The tools are {', '.join(names)}.")
 
 
 def scope_finder(

@@ -1,6 +1,5 @@
 """The hall of the house: `CodeInterpreter.call` carries every call through all its rooms."""
 
-import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
@@ -20,6 +19,7 @@ from ci_toolkit.results import Answer, OnOutput, Outcome
 from ci_toolkit.schemas import Arguments
 from ci_toolkit.scope import Scope
 from ci_toolkit.sessions import Sessions
+from ci_toolkit.telemetry import Telemetry, scoped, scoped_logger
 from ci_toolkit.tenancy import Place
 from ci_toolkit.tools import TOOLS, WORKSPACE_TOOLS, Tool
 from ci_toolkit.turns import Order
@@ -28,7 +28,7 @@ from ci_toolkit.workspaces.memory import InMemoryWorkspace
 
 __all__ = ["CodeInterpreter"]
 
-logger = logging.getLogger(__name__)
+logger = scoped_logger(__name__)
 
 _Value = TypeVar("_Value")
 _TOOLS: Final = {tool.name: tool for tool in (*TOOLS, *WORKSPACE_TOOLS)}
@@ -44,10 +44,16 @@ class CodeInterpreter:
         backend: Where code runs. Closed with the interpreter.
         workspace: Where uploads and saved files are kept; in memory if not given.
         limits: Bounds that the model cannot change.
+        telemetry: Whom OpenTelemetry's spans and metrics are given to, and how much they say.
     """
 
     def __init__(
-        self, backend: Backend, workspace: Workspace | None = None, *, limits: Limits | None = None
+        self,
+        backend: Backend,
+        workspace: Workspace | None = None,
+        *,
+        limits: Limits | None = None,
+        telemetry: Telemetry | None = None,
     ) -> None:
         if not isinstance(backend, Backend):
             raise ConfigurationError(f"{backend!r} is no Backend.")
@@ -56,7 +62,13 @@ class CodeInterpreter:
         if not isinstance(self.workspace, Workspace):
             raise ConfigurationError(f"{workspace!r} is no Workspace.")
         self.limits = limits or Limits()
-        place = Place(backend=backend, workspace=self.workspace, limits=self.limits)
+        self._telemetry = telemetry or Telemetry()
+        place = Place(
+            backend=backend,
+            workspace=self.workspace,
+            limits=self.limits,
+            telemetry=self._telemetry,
+        )
         self._sessions = Sessions(place)
         self._finalizer = end_with_the_process(self, self._sessions.close)
 
@@ -88,18 +100,14 @@ class CodeInterpreter:
                 another order.
         """
         request = _Request(scope, on_output, cancellation or Cancellation(), prefix, order)
-        try:
-            tool = _tool(name, prefix)
-            answer = self._run(tool, tool.arguments.parse(arguments), request)
-        except CodeInterpreterError as error:
-            answer = Answer(error=_told(error, scope))
-        except Exception as error:  # noqa: BLE001 - a defect must neither end an agent nor leak
-            answer = Answer(error=_told_of_a_defect(error, scope))
-        try:
-            return render(name, answer, self.limits, prefix=prefix)
-        except Exception as error:  # noqa: BLE001 - as above: what is rendered came from a sandbox
-            told = Answer(error=_told_of_a_defect(error, scope))
-            return render(name, told, self.limits, prefix=prefix)
+        # Of few different values, whatever a model makes up.
+        told = prefix + name if name in _TOOLS else "unknown"
+        with self._telemetry.call(
+            told, arguments, scope=scope, backend=self.backend.name
+        ) as measured:
+            outcome = self._answer(name, arguments, request)
+            measured.done(outcome)
+            return outcome
 
     def with_sandbox(
         self,
@@ -125,7 +133,8 @@ class CodeInterpreter:
             ToolError: As `work` raises it, or the work was cancelled before it began.
             BackendError, WorkspaceError: No sandbox could be made ready, or it failed in the work.
         """
-        return self._sessions.get(scope).run(work, cancellation or Cancellation())
+        with scoped(scope):
+            return self._sessions.get(scope).run(work, cancellation or Cancellation())
 
     def upload(self, name: str, data: bytes | BinaryIO, *, scope: Scope) -> StoredFile:
         """Keeps a user's file; it is in the sandbox's working directory from the next call on.
@@ -209,6 +218,21 @@ class CodeInterpreter:
     ) -> None:
         self.close()
 
+    def _answer(self, name: str, arguments: object, request: "_Request") -> Outcome:
+        prefix = request.prefix
+        try:
+            tool = _tool(name, prefix)
+            answer = self._run(tool, tool.arguments.parse(arguments), request)
+        except CodeInterpreterError as error:
+            answer = Answer(error=_told(error, request.scope))
+        except Exception as error:  # noqa: BLE001 - a defect must neither end an agent nor leak
+            answer = Answer(error=_told_of_a_defect(error, request.scope))
+        try:
+            return render(name, answer, self.limits, prefix=prefix)
+        except Exception as error:  # noqa: BLE001 - as above: what is rendered came from a sandbox
+            defect = Answer(error=_told_of_a_defect(error, request.scope))
+            return render(name, defect, self.limits, prefix=prefix)
+
     def _run(self, tool: Tool, arguments: Arguments, request: "_Request") -> Answer:
         session = self._sessions.get(request.scope)
 
@@ -219,6 +243,8 @@ class CodeInterpreter:
                 limits=self.limits,
                 on_output=request.on_output,
                 is_unchanged_upload=session.is_unchanged_upload,
+                scope=request.scope,
+                telemetry=self._telemetry,
                 network=self.backend.abilities.network,
                 prefix=request.prefix,
             )

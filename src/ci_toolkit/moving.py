@@ -5,7 +5,6 @@ straight, by a link for one file, where the workspace gives out links and the sa
 where that fails, they pass through the host after all. Digests are compared on both sides.
 """
 
-import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -14,10 +13,11 @@ from ci_toolkit.backends.transfers import Transfers
 from ci_toolkit.errors import ToolError, WorkspaceError
 from ci_toolkit.files import ConversationFiles, Hashed, SavedFile
 from ci_toolkit.results import FileInfo, FileWrite
+from ci_toolkit.telemetry import scoped_logger
 
 __all__ = ["LARGE", "Arrival", "Delivery", "bring_files", "send_straight"]
 
-logger = logging.getLogger(__name__)
+logger = scoped_logger(__name__)
 
 LARGE = 32 * 1024 * 1024
 """Bytes from which a file is worth a link of its own."""

@@ -3,7 +3,6 @@
 Used by the tools that run things, after the run.
 """
 
-import logging
 import re
 from dataclasses import replace
 from difflib import get_close_matches
@@ -11,15 +10,17 @@ from hashlib import sha256
 from posixpath import isabs, join, normpath
 from typing import Final
 
+from ci_toolkit.backends.base import Sandbox
 from ci_toolkit.context import Context
 from ci_toolkit.errors import FileMissingError, OutcomeUnknownError, SandboxLostError
 from ci_toolkit.paths import base_name, inside
 from ci_toolkit.reading import report_content
 from ci_toolkit.results import Answer, Execution, FileInfo, FileReport, FileWrite
+from ci_toolkit.telemetry import scoped_logger
 
-__all__ = ["OUTPUT_FOLDER", "answer_run"]
+__all__ = ["OUTPUT_FOLDER", "answer_run", "keep_long_output", "network_hint"]
 
-logger = logging.getLogger(__name__)
+logger = scoped_logger(__name__)
 
 OUTPUT_FOLDER: Final = ".ci"
 """Where, below the working directory, outputs lie that are too long to be shown."""
@@ -39,10 +40,10 @@ def answer_run(execution: Execution, context: Context, *, wanted: str = "") -> A
 
     A sandbox that ends after the run takes nothing of its output with it.
     """
-    hints = _network_hint(execution, context)
+    hints = network_hint(execution, context.network)
     try:
         files = (_save_output(wanted, execution, context),) if wanted else ()
-        kept = _keep_long_output(execution, context)
+        kept = keep_long_output(execution, context.sandbox, most=context.limits.text_chars)
     except SandboxLostError as error:
         logger.warning("The sandbox ended after a run: %s", error)
         said = "The run ended, and then its sandbox did, before its files could be saved."
@@ -50,25 +51,34 @@ def answer_run(execution: Execution, context: Context, *, wanted: str = "") -> A
     return Answer(execution=kept, files=files, hints=hints)
 
 
-def _keep_long_output(execution: Execution, context: Context) -> Execution:
-    """Puts output that cannot be shown whole into a file of the sandbox, where it is not yet."""
+def keep_long_output(execution: Execution, sandbox: Sandbox, *, most: int) -> Execution:
+    """Puts output that cannot be shown whole into a file of the sandbox, where it is not yet.
+
+    Args:
+        execution: The run.
+        sandbox: Where it ran.
+        most: Characters that can be shown.
+
+    Raises:
+        SandboxLostError: The sandbox ended after the run.
+    """
     text = execution.stdout
     if execution.stderr:
         text += f"\n--- stderr ---\n{execution.stderr}"
-    if execution.output_file or len(text) <= context.limits.text_chars:
+    if execution.output_file or len(text) <= most:
         return execution
     data = text.encode(errors="replace")
     path = f"{OUTPUT_FOLDER}/output-{sha256(data).hexdigest()[:12]}.txt"
-    (written,) = context.sandbox.write_files([FileWrite(path=path, chunks=[data])])
+    (written,) = sandbox.write_files([FileWrite(path=path, chunks=[data])])
     if written.error is not None:
         return execution
     return replace(execution, output_file=path, output_bytes=len(data))
 
 
-def _network_hint(execution: Execution, context: Context) -> tuple[str, ...]:
+def network_hint(execution: Execution, network: str) -> tuple[str, ...]:
     """Says that there is no internet where a run failed for want of it."""
     said = f"{execution.stdout}\n{execution.stderr}"
-    if context.network != "none" or not execution.failed or not _UNREACHED.search(said):
+    if network != "none" or not execution.failed or not _UNREACHED.search(said):
         return ()
     hint = (
         "This sandbox has no internet, and only its operator can change that. Work with what is "

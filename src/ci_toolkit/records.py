@@ -9,7 +9,6 @@ A record is changed by conditional puts only: of two processes that start a sand
 is told that the other was first.
 """
 
-import logging
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final
@@ -18,11 +17,12 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ci_toolkit.errors import WorkspaceConflictError, WorkspaceFileMissingError
 from ci_toolkit.scope import Scope, encode_part
+from ci_toolkit.telemetry import scoped_logger
 from ci_toolkit.workspaces.base import Workspace
 
 __all__ = ["Record", "Records", "UploadRecord", "digest_of"]
 
-logger = logging.getLogger(__name__)
+logger = scoped_logger(__name__)
 
 _FOLDER: Final = "sandboxes/"
 _MAIN: Final = "main"

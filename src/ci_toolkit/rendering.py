@@ -26,7 +26,7 @@ from ci_toolkit.errors import (
 from ci_toolkit.limits import Limits
 from ci_toolkit.results import Answer, Execution, FileInfo, FileReport, Image, Outcome
 
-__all__ = ["clip", "render", "sentence"]
+__all__ = ["clip", "printable", "render", "sentence"]
 
 _FORMATS = {"PNG": "image/png", "JPEG": "image/jpeg", "GIF": "image/gif", "WEBP": "image/webp"}
 _PNG_MODES = {"1", "L", "LA", "P", "RGB", "RGBA"}
@@ -123,8 +123,8 @@ def clip(text: str, most: int, where: str = "") -> str:
 
 def _output(execution: Execution, room: int, prefix: str) -> list[str]:
     """Both streams, each with its fair share of the room."""
-    out = _printable(execution.stdout).strip("\n").rstrip()
-    err = _printable(execution.stderr).strip()
+    out = printable(execution.stdout).strip("\n").rstrip()
+    err = printable(execution.stderr).strip()
     label = "stderr:\n"
     room = max(room - len(label), _LEAST_SHARE)
     half = room // 2
@@ -222,7 +222,7 @@ def _entry(entry: FileInfo) -> str:
     return f"{_name(entry.path)}  {size}"
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """Text without terminal control sequences, which providers and databases choke on."""
     return _CONTROL.sub("\ufffd", _SEQUENCE.sub("", text))
 
@@ -243,7 +243,7 @@ def _content(report: FileReport, most: int, prefix: str, *, alone: bool) -> str:
     where = f"The file has {size}; {_reading(report.path, prefix)}"
     header = [] if alone and not report.remark else [f"==> {report.path} ({size}) <=="]
     remark = [f"[{report.remark}]"] if report.remark else []
-    text = _printable(report.text)
+    text = printable(report.text)
     if not report.complete:
         text = f"{text[: most - len(where) - 20]}\n[... {where}]"
     empty = [f"{report.path} is empty."] if alone else []

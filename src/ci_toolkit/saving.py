@@ -1,7 +1,6 @@
 """Carries sandbox files into the workspace; used by the tools that save."""
 
-import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from ci_toolkit.backends.base import Sandbox
 from ci_toolkit.errors import (
@@ -17,14 +16,20 @@ from ci_toolkit.limits import Limits
 from ci_toolkit.moving import send_straight
 from ci_toolkit.paths import base_name
 from ci_toolkit.results import FileContent, FileInfo, FileReport, Listing
+from ci_toolkit.telemetry import scoped_logger
 
 __all__ = ["save_files"]
 
-logger = logging.getLogger(__name__)
+logger = scoped_logger(__name__)
 
 
 def save_files(
-    paths: Sequence[str], *, sandbox: Sandbox, files: ConversationFiles, limits: Limits
+    paths: Sequence[str],
+    *,
+    sandbox: Sandbox,
+    files: ConversationFiles,
+    limits: Limits,
+    sent: Callable[[int], None] = lambda _: None,
 ) -> tuple[FileReport, ...]:
     """Saves files that are new or changed, each whole or not at all, in bounded memory.
 
@@ -35,6 +40,7 @@ def save_files(
         sandbox: Where they are.
         files: Where they go.
         limits: `file_bytes` bounds each file.
+        sent: Told the size of each file that had to be sent.
 
     Returns:
         One report for each distinct path, in order.
@@ -59,7 +65,11 @@ def save_files(
             reports[path] = _report(*saved[path], remark="unchanged since it was saved")
         else:
             changed.append(info)
-    reports.update(_store(changed, sandbox, files))
+    stored = _store(changed, sandbox, files)
+    for report in stored.values():
+        if report.error is None:
+            sent(report.size)
+    reports.update(stored)
     return tuple(reports[path] for path in asked)
 
 

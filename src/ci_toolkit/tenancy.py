@@ -4,7 +4,6 @@ Lies between a session and the backend seam. One call at a time uses a tenancy; 
 `describe` may come from another thread.
 """
 
-import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -23,14 +22,15 @@ from ci_toolkit.errors import (
 from ci_toolkit.files import SAVED, UPLOADS, ConversationFiles, SavedFile
 from ci_toolkit.limits import Limits
 from ci_toolkit.losses import of_a_loss, of_a_replacement
-from ci_toolkit.moving import Delivery, bring_files
+from ci_toolkit.moving import Arrival, Delivery, bring_files
 from ci_toolkit.records import Kept, Record, Records, UploadRecord, digest_of
 from ci_toolkit.scope import Scope
+from ci_toolkit.telemetry import Telemetry, scoped_logger
 from ci_toolkit.workspaces.base import StoredFile, Workspace
 
 __all__ = ["Place", "Tenancy"]
 
-logger = logging.getLogger(__name__)
+logger = scoped_logger(__name__)
 
 _TRIES: Final = 3
 _SHARE: Final = 0.25
@@ -44,6 +44,7 @@ class Place:
         backend: Where sandboxes are started.
         workspace: Where files and records are kept.
         limits: The host's bounds.
+        telemetry: Told of starts, transfers and losses.
         owner: Tells this interpreter from all others.
         clock: Seconds since the epoch.
     """
@@ -51,6 +52,7 @@ class Place:
     backend: Backend
     workspace: Workspace
     limits: Limits
+    telemetry: Telemetry = field(default_factory=Telemetry)
     owner: str = field(default_factory=lambda: uuid4().hex)
     clock: Callable[[], float] = time.time
 
@@ -114,6 +116,11 @@ class Tenancy:
         logger.warning("Sandbox lost in %s: %s", self.scope, error)
         sandbox, self._sandbox = self._sandbox, None
         if sandbox is not None:
+            self._place.telemetry.sandbox_lost(
+                scope=self.scope,
+                backend=self._place.backend.name,
+                may_have_run=error.may_have_run,
+            )
             sandbox.close()
             self._gone = sandbox.id
             self._lost = True
@@ -185,7 +192,12 @@ class Tenancy:
         """The sandbox that is recorded, if it is still there; else a new one, recorded."""
         for _ in range(_TRIES):
             self._kept = self._records.read()
-            sandbox = self._attach() or self._start()
+            sandbox = self._attach()
+            if sandbox is None:
+                with self._place.telemetry.session_start(
+                    scope=self.scope, backend=self._place.backend.name, after_loss=self._lost
+                ):
+                    sandbox = self._start()
             if sandbox is not None:
                 return sandbox
         raise WorkspaceError(f"The record of {self.scope} changes too fast to be written.")
@@ -300,7 +312,7 @@ class Tenancy:
         deliveries = [
             Delivery(name=f"{UPLOADS}{name}", path=name, size=found[name].size) for name in changed
         ]
-        for name, arrival in bring_files(deliveries, self.files, sandbox).items():
+        for name, arrival in self._bring(deliveries, sandbox).items():
             self._uploads[name] = UploadRecord(
                 etag=found[name].etag, sha256=arrival.sha256, modified=found[name].modified
             )
@@ -308,6 +320,16 @@ class Tenancy:
                 self._uploads[name] = UploadRecord(etag=found[name].etag)
                 self._notes.append(f"The upload {name!r} is not there: {arrival.error}")
         return bool(deliveries)
+
+    def _bring(self, deliveries: list[Delivery], sandbox: Sandbox) -> dict[str, Arrival]:
+        if not deliveries:
+            return {}
+        with self._place.telemetry.transfer("to_sandbox", scope=self.scope) as transfer:
+            arrivals = bring_files(deliveries, self.files, sandbox)
+            for delivery in deliveries:
+                if arrivals[delivery.path].error is None:
+                    transfer.arrived(delivery.size)
+            return arrivals
 
     def _changed(self, found: dict[str, StoredFile]) -> list[str]:
         return [
@@ -326,7 +348,7 @@ class Tenancy:
             for name, entry in saved.items()
             if not self._uploaded_since(entry)
         ]
-        arrivals = bring_files(wanted, self.files, sandbox)
+        arrivals = self._bring(wanted, sandbox)
         back = [path for path, arrival in arrivals.items() if arrival.error is None]
         failed = [path for path, arrival in arrivals.items() if arrival.error is not None]
         self._notes.insert(0, of_a_loss([*self._uploads, *back], failed))

@@ -1,36 +1,15 @@
 """The command `ci-toolkit demo`: two agents analyse real data in a sandbox."""
 
 import sys
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
 
+from ci_toolkit.cli.options import WHERE_CODE_RUNS, IsolationOption, RegionOption
+
 __all__ = ["demo"]
-
-
-class Isolation(StrEnum):
-    """How code is confined."""
-
-    BUBBLEWRAP = "bubblewrap"
-    NONE = "none"
-
-
-class Agents(StrEnum):
-    """Which agents take part."""
-
-    BOTH = "both"
-    LANGCHAIN = "langchain"
-    STRANDS = "strands"
-
-
-class Backends(StrEnum):
-    """Where code runs."""
-
-    LOCAL = "local"
-    AGENTCORE = "agentcore"
 
 
 def demo(
@@ -42,27 +21,35 @@ def demo(
     workspace: Annotated[Path, typer.Option(help="The folder where results are left.")] = Path(
         "workspace"
     ),
-    backend: Annotated[Backends, typer.Option(help="Where code runs.")] = Backends.LOCAL,
+    backend: Annotated[
+        Literal["local", "agentcore"],
+        typer.Option(help="This machine, or AgentCore.", rich_help_panel=WHERE_CODE_RUNS),
+    ] = "local",
     emulate: Annotated[
-        bool, typer.Option(help="With agentcore: play the service and S3 on this machine.")
+        bool,
+        typer.Option(
+            "--emulate",
+            help="With agentcore: play the service and S3 on this machine.",
+            rich_help_panel=WHERE_CODE_RUNS,
+        ),
     ] = False,
-    region: Annotated[str | None, typer.Option(help="With agentcore: the AWS region.")] = None,
-    isolation: Annotated[
-        Isolation, typer.Option(help="How code is confined here; 'none' runs it unconfined.")
-    ] = Isolation.BUBBLEWRAP,
-    agent: Annotated[Agents, typer.Option(help="Which agents take part.")] = Agents.BOTH,
+    region: RegionOption = None,
+    isolation: IsolationOption = "bubblewrap",
+    agent: Annotated[
+        Literal["both", "langchain", "strands"], typer.Option(help="Which agents take part.")
+    ] = "both",
 ) -> None:
     """Watch two agents analyse a data set in a sandbox. Locally it needs no key and no account."""
     try:
         from ci_toolkit.demo import AGENTS, places, run_demo  # noqa: PLC0415 - an extra
 
-        if backend is Backends.LOCAL:
-            place = places.local(isolation.value, workspace)
+        if backend == "local":
+            place = places.local(isolation, workspace)
         elif emulate:
-            place = places.emulated(isolation.value)
+            place = places.emulated(isolation)
         else:
             place = places.agentcore(region, workspace)
-        chosen = tuple(AGENTS) if agent is Agents.BOTH else (agent.value,)
+        chosen = tuple(AGENTS) if agent == "both" else (agent,)
         with place as interpreter:
             well = run_demo(interpreter, Console(), file=file, folder=workspace, agents=chosen)
     except ImportError as error:

@@ -5,12 +5,12 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, get_args
+from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 import typer
 
 from ci_toolkit.backends.base import Backend
+from ci_toolkit.cli.options import WHERE_CODE_RUNS, IsolationName, IsolationOption, open_backend
 from ci_toolkit.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -21,49 +21,49 @@ __all__ = ["emulate"]
 _OUTPUT_BYTES = 32 * 1024 * 1024
 
 
-class _Backends(StrEnum):
-    LOCAL = "local"
-    MEMORY = "memory"
-
-
-class _Isolations(StrEnum):
-    BUBBLEWRAP = "bubblewrap"
-    NONE = "none"
-
-
 def emulate(  # noqa: PLR0913 - each is an option
     *,
     host: Annotated[
-        str, typer.Option(help="Where to listen. Whoever reaches it can run code.")
+        str,
+        typer.Option(metavar="ADDRESS", help="Where to listen. Whoever reaches it can run code."),
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="0 for any that is free.")] = 8787,
+    port: Annotated[int, typer.Option(metavar="N", help="0 for any that is free.")] = 8787,
     backend: Annotated[
-        _Backends,
-        typer.Option(help="Where code runs; 'memory' runs Python in this process and no commands."),
-    ] = _Backends.LOCAL,
-    isolation: Annotated[
-        _Isolations, typer.Option(help="How code is confined; 'none' runs it unconfined.")
-    ] = _Isolations.BUBBLEWRAP,
-    latency: Annotated[float, typer.Option(min=0, help="Seconds added to each call.")] = 0.0,
+        Literal["local", "memory"],
+        typer.Option(
+            help="'memory' runs Python in this process, unconfined, and no commands.",
+            rich_help_panel=WHERE_CODE_RUNS,
+        ),
+    ] = "local",
+    isolation: IsolationOption = "bubblewrap",
+    latency: Annotated[
+        float, typer.Option(min=0, metavar="S", help="Seconds added to each call.")
+    ] = 0.0,
     start_latency: Annotated[
-        float, typer.Option(min=0, help="Seconds added to the start of a session.")
+        float, typer.Option(min=0, metavar="S", help="Seconds added to the start of a session.")
     ] = 0.0,
     ttl: Annotated[
-        float | None, typer.Option(min=0, help="Seconds that every session lives.")
+        float | None, typer.Option(min=0, metavar="S", help="Seconds that every session lives.")
     ] = None,
     max_sessions: Annotated[
-        int | None, typer.Option(min=0, help="How many sessions may be open at once.")
+        int | None, typer.Option(min=0, metavar="N", help="How many sessions may be open at once.")
     ] = None,
     concurrent_invokes: Annotated[
-        int | None, typer.Option(min=1, help="How many calls of one session may be under way.")
+        int | None,
+        typer.Option(min=1, metavar="N", help="How many calls of one session may be under way."),
     ] = None,
     keep_javascript_state: Annotated[
-        bool, typer.Option(help="Keep variables of JavaScript and TypeScript.")
+        bool,
+        typer.Option(
+            "--keep-javascript-state", help="Keep variables of JavaScript and TypeScript."
+        ),
     ] = False,
-    images: Annotated[bool, typer.Option(help="Send figures as image blocks.")] = False,
+    images: Annotated[bool, typer.Option("--images", help="Send figures as image blocks.")] = False,
     fault: Annotated[
         list[str] | None,
-        typer.Option(help="What goes wrong first: KIND[:TOOL[:TIMES]], such as throttle::2."),
+        typer.Option(
+            metavar="KIND", help="What goes wrong first: KIND, KIND:TOOL or KIND:TOOL:TIMES."
+        ),
     ] = None,
 ) -> None:
     """Serve the API of Bedrock AgentCore's code interpreter on this machine."""
@@ -94,26 +94,12 @@ def emulate(  # noqa: PLR0913 - each is an option
 
 
 @contextmanager
-def _running(kind: _Backends, isolation: _Isolations) -> Iterator[Backend]:
-    place = _memory() if kind is _Backends.MEMORY else _local(isolation)
+def _running(name: Literal["local", "memory"], isolation: IsolationName) -> Iterator[Backend]:
+    place = open_backend(name, isolation=isolation, output_bytes=_OUTPUT_BYTES)
     try:
         yield place
     finally:
         place.close()
-
-
-def _memory() -> Backend:
-    from ci_toolkit.backends.memory import InMemoryBackend  # noqa: PLC0415 - only where asked for
-
-    return InMemoryBackend(run_python=True)
-
-
-def _local(isolation: _Isolations) -> Backend:
-    try:
-        from ci_toolkit.backends.local import LocalBackend  # noqa: PLC0415 - an extra
-    except ImportError as error:
-        sys.exit(f"ci-toolkit: {error}. It needs: pip install 'ci-toolkit[local]'")
-    return LocalBackend(isolation=isolation.value, output_bytes=_OUTPUT_BYTES)
 
 
 @contextmanager

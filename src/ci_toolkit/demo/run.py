@@ -15,12 +15,13 @@ from rich.tree import Tree
 from strands import Agent
 
 from ci_toolkit.demo.script import QUESTION, turns
-from ci_toolkit.demo.view import View, plain
+from ci_toolkit.demo.view import ProgressView
 from ci_toolkit.errors import ConfigurationError
 from ci_toolkit.interpreter import CodeInterpreter
 from ci_toolkit.langchain import CodeInterpreterToolkit
 from ci_toolkit.scope import Scope
 from ci_toolkit.strands import code_interpreter_tools
+from ci_toolkit.terminal import View, plain
 from ci_toolkit.testing.scripted_langchain import ScriptedChatModel
 from ci_toolkit.testing.scripted_strands import ScriptedModel
 from ci_toolkit.workspaces import DirectoryWorkspace
@@ -50,6 +51,7 @@ def run_demo(
 
     Raises:
         ConfigurationError: The file cannot be read.
+        CodeInterpreterError: No sandbox can be started.
     """
     name, data = _data(file)
     start = f"{datetime.now().astimezone():%Y%m%d-%H%M%S}"
@@ -58,8 +60,10 @@ def run_demo(
     for agent in agents:
         scope = Scope(user_id="demo", session_id=f"{agent}-{start}")
         interpreter.upload(name, data, scope=scope)
+        # What is wrong with the machine or the service is for the user to read, not for an agent.
+        interpreter.with_sandbox(lambda _: None, scope=scope)
         script = turns(name)
-        with View(console, f"{agent} agent", len(script) - 1) as view:
+        with ProgressView(console, f"{agent} agent", len(script) - 1) as view:
             AGENTS[agent](interpreter, scope, name, view)
             well = well and not view.failed
         interpreter.close(scope)

@@ -6,6 +6,7 @@ The last room of the flow: call → schema → tool → session → sandbox → 
 from ci_toolkit.doors import extra
 
 with extra("langchain", "langchain", "langchain_core", "langgraph"):
+    from ci_toolkit.langchain.middleware import CodeInterpreterMiddleware
     from ci_toolkit.langchain.toolkit import CodeInterpreterToolkit
 
-__all__ = ["CodeInterpreterToolkit"]
+__all__ = ["CodeInterpreterMiddleware", "CodeInterpreterToolkit"]

@@ -1,11 +1,30 @@
 """Whose conversation a LangGraph call belongs to, from its configuration."""
 
+from collections.abc import Callable
+from functools import partial
+from uuid import uuid4
+
 from langchain_core.runnables import RunnableConfig
 
-from ci_toolkit.doors import ANONYMOUS, identifier
+from ci_toolkit.doors import ANONYMOUS, identifier, scope_finder
 from ci_toolkit.scope import Scope
 
-__all__ = ["branch_of", "configured_scope"]
+__all__ = ["ScopeOption", "branch_of", "configured_scope", "finder"]
+
+ScopeOption = Scope | Callable[[RunnableConfig], Scope] | None
+"""The `scope` option of every door of LangChain."""
+
+
+def finder(scope: ScopeOption) -> Callable[[RunnableConfig], Scope]:
+    """What finds the scope of a call; without the option, by the default keys.
+
+    Where there is no thread, the conversation is one that only this finder has.
+
+    Raises:
+        ConfigurationError: The option is not what it has to be.
+    """
+    own_session = f"toolkit-{uuid4().hex}"
+    return scope_finder(scope, partial(configured_scope, session_id=own_session))
 
 
 def configured_scope(config: RunnableConfig, *, session_id: str) -> Scope:

@@ -1,19 +1,12 @@
 """The four tools as a LangChain toolkit."""
 
-from collections.abc import Callable
-from functools import partial
-from uuid import uuid4
-
-from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import BaseTool, BaseToolkit
 from pydantic import PrivateAttr
 
 from ci_toolkit.bridge import Bridge
-from ci_toolkit.doors import offers, scope_finder
 from ci_toolkit.interpreter import CodeInterpreter
-from ci_toolkit.langchain.scopes import configured_scope
-from ci_toolkit.langchain.tools import build_tool
-from ci_toolkit.scope import Scope
+from ci_toolkit.langchain.scopes import ScopeOption, finder
+from ci_toolkit.langchain.tools import build_tools
 
 __all__ = ["CodeInterpreterToolkit"]
 
@@ -51,19 +44,21 @@ class CodeInterpreterToolkit(BaseToolkit):
         self,
         interpreter: CodeInterpreter,
         *,
-        scope: Scope | Callable[[RunnableConfig], Scope] | None = None,
+        scope: ScopeOption = None,
         workspace_tools: bool = False,
         images: bool = True,
         prefix: str = "",
     ) -> None:
         super().__init__()
-        own_session = partial(configured_scope, session_id=f"toolkit-{uuid4().hex}")
-        find_scope = scope_finder(scope, own_session)
         self._bridge = Bridge(interpreter, prefix=prefix)
-        self._tools = tuple(
-            build_tool(offer, self._bridge, find_scope=find_scope, images=images)
-            for offer in offers(workspace_tools=workspace_tools, prefix=prefix)
+        tools = build_tools(
+            self._bridge,
+            find_scope=finder(scope),
+            workspace_tools=workspace_tools,
+            images=images,
+            prefix=prefix,
         )
+        self._tools = tuple(tools)
 
     def get_tools(self) -> list[BaseTool]:
         """The tools, the same objects each time."""

@@ -1,8 +1,8 @@
 """The tools as LangChain knows them: a model's arguments in, a tool message out."""
 
 from base64 import b64encode
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
 from typing import Any
 
 from langchain.tools import ToolRuntime
@@ -11,11 +11,13 @@ from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import StructuredTool
 
 from ci_toolkit.bridge import Bridge
-from ci_toolkit.doors import Offer
+from ci_toolkit.doors import Offer, offers
+from ci_toolkit.langchain.live import output_event
+from ci_toolkit.langchain.orders import order_of
 from ci_toolkit.results import OnOutput, Outcome, Stream
 from ci_toolkit.scope import Scope
 
-__all__ = ["CodeInterpreterTool", "build_tool"]
+__all__ = ["CodeInterpreterTool", "build_tool", "build_tools"]
 
 Content = str | list[str | dict[str, Any]]
 Returned = tuple[Content | ToolMessage, dict[str, object] | None]
@@ -53,6 +55,8 @@ class _Door:
     bridge: Bridge
     find_scope: Callable[[RunnableConfig], Scope]
     images: bool
+    reword: Callable[[str], str]
+    siblings: frozenset[str]
 
     # LangChain looks for exactly this annotation of `runtime`, and for the type of `config`.
     def call(
@@ -67,6 +71,7 @@ class _Door:
             arguments,
             scope=self.find_scope(config),
             on_output=self._on_output(runtime, tool_call_id),
+            order=order_of(runtime, tool_call_id, self.siblings),
         )
         return self._returned(outcome, tool_call_id)
 
@@ -82,6 +87,7 @@ class _Door:
             arguments,
             scope=self.find_scope(config),
             on_output=self._on_output(runtime, tool_call_id),
+            order=order_of(runtime, tool_call_id, self.siblings),
         )
         return self._returned(outcome, tool_call_id)
 
@@ -91,20 +97,13 @@ class _Door:
             return None
 
         def report(stream: Stream, text: str) -> None:
-            runtime.stream_writer(
-                {
-                    "type": "ci_toolkit.output",
-                    "tool": self.offer.name,
-                    "tool_call_id": tool_call_id,
-                    "stream": stream,
-                    "text": text,
-                }
-            )
+            runtime.stream_writer(output_event(self.offer.name, tool_call_id, stream, text))
             runtime.emit_output_delta(text)
 
         return report
 
     def _returned(self, outcome: Outcome, tool_call_id: str | None) -> Returned:
+        outcome = replace(outcome, text=self.reword(outcome.text))
         if not outcome.is_error or tool_call_id is None:
             return self._content(outcome), outcome.artifact
         message = ToolMessage(
@@ -132,7 +131,13 @@ class _Door:
 
 
 def build_tool(
-    offer: Offer, bridge: Bridge, *, find_scope: Callable[[RunnableConfig], Scope], images: bool
+    offer: Offer,
+    bridge: Bridge,
+    *,
+    find_scope: Callable[[RunnableConfig], Scope],
+    images: bool,
+    reword: Callable[[str], str] = str,
+    siblings: Collection[str] = (),
 ) -> CodeInterpreterTool:
     """One tool, for synchronous and for asynchronous agents.
 
@@ -141,8 +146,18 @@ def build_tool(
         bridge: Carries the calls.
         find_scope: Whose call it is; what it raises passes through to the caller of the agent.
         images: Whether pictures go to the model.
+        reword: What is done to the text of each answer.
+        siblings: The names of the tools whose calls, in one turn of a model, are answered in the
+            model's order.
     """
-    door = _Door(offer=offer, bridge=bridge, find_scope=find_scope, images=images)
+    door = _Door(
+        offer=offer,
+        bridge=bridge,
+        find_scope=find_scope,
+        images=images,
+        reword=reword,
+        siblings=frozenset(siblings),
+    )
     return CodeInterpreterTool(
         func=door.call,
         coroutine=door.acall,
@@ -151,3 +166,24 @@ def build_tool(
         args_schema=offer.tool.arguments,
         response_format="content_and_artifact",
     )
+
+
+def build_tools(
+    bridge: Bridge,
+    *,
+    find_scope: Callable[[RunnableConfig], Scope],
+    workspace_tools: bool,
+    images: bool,
+    prefix: str,
+) -> list[CodeInterpreterTool]:
+    """The tools that a door offers by its options.
+
+    Raises:
+        ConfigurationError: The prefix makes names that model providers refuse.
+    """
+    offered = offers(workspace_tools=workspace_tools, prefix=prefix)
+    names = [offer.name for offer in offered]
+    return [
+        build_tool(offer, bridge, find_scope=find_scope, images=images, siblings=names)
+        for offer in offered
+    ]

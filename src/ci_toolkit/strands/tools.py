@@ -1,7 +1,6 @@
 """The tools as Strands knows them: a tool use in, live output and a tool result out."""
 
 import asyncio
-import logging
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Literal, cast
@@ -19,10 +18,11 @@ from ci_toolkit.results import Outcome, Stream
 from ci_toolkit.schemas import json_schema
 from ci_toolkit.scope import Scope
 from ci_toolkit.strands.scopes import invocation_scope
+from ci_toolkit.telemetry import scoped_logger
 
 __all__ = ["CodeInterpreterTool", "code_interpreter_tools"]
 
-logger = logging.getLogger(__name__)
+logger = scoped_logger(__name__)
 
 FindScope = Callable[[dict[str, Any]], Scope]
 

@@ -20,13 +20,15 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ci_toolkit.testing.backends import COMMANDS, BackendContract
+    from ci_toolkit.testing.contract import Contract
     from ci_toolkit.testing.workspaces import WorkspaceContract
 
-__all__ = ["COMMANDS", "BackendContract", "WorkspaceContract"]
+__all__ = ["COMMANDS", "BackendContract", "Contract", "WorkspaceContract"]
 
 _PLACES = {
     "COMMANDS": "ci_toolkit.testing.backends",
     "BackendContract": "ci_toolkit.testing.backends",
+    "Contract": "ci_toolkit.testing.contract",
     "WorkspaceContract": "ci_toolkit.testing.workspaces",
 }
 _ASSERTING = ("backend_files", "backend_life", "backend_runs", "contract", "workspaces")

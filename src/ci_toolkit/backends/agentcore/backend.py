@@ -1,6 +1,5 @@
 """`AgentCoreBackend`: starts sessions of Amazon Bedrock AgentCore Code Interpreter."""
 
-import logging
 import os
 import re
 import threading
@@ -16,13 +15,15 @@ from ci_toolkit.backends.agentcore.sandbox import LANGUAGES, STATEFUL, AgentCore
 from ci_toolkit.backends.agentcore.service import Service, Started
 from ci_toolkit.backends.agentcore.settings import SYSTEM_INTERPRETER, Settings, Trace
 from ci_toolkit.backends.base import Abilities, Sandbox
+from ci_toolkit.backends.orphans import Leftover
 from ci_toolkit.errors import ConfigurationError, SandboxLostError
+from ci_toolkit.telemetry import scoped_logger
 
 __all__ = ["AgentCoreBackend"]
 
 _SESSION_ID = re.compile(r"[0-9a-zA-Z]{1,40}")
 _LONGEST_NAME = 100
-_log = logging.getLogger(__name__)
+_log = scoped_logger(__name__)
 
 
 class AgentCoreBackend:
@@ -119,6 +120,22 @@ class AgentCoreBackend:
             raise SandboxLostError(lost, may_have_run=False)
         return self._sandbox(Calls(self._service, sandbox_id), found)
 
+    def list_leftovers(self, prefix: str) -> tuple[Leftover, ...]:
+        """Sessions that are ready and were started elsewhere; see `Orphans.list_leftovers`.
+
+        The service does not know who uses a session, so that none is surely abandoned.
+        """
+        own = self._started.ids()
+        return tuple(
+            Leftover(id=found.id, name=found.name, started=found.started, abandoned=False)
+            for found in self._service.ready()
+            if found.name.startswith(prefix) and found.id not in own
+        )
+
+    def end_leftover(self, leftover_id: str) -> None:
+        """Stops a session; see `Orphans.end_leftover`."""
+        self._service.stop(leftover_id)
+
     def close(self) -> None:
         """Stops every session that this object started; see `Backend.close`."""
         self._started.end()
@@ -143,6 +160,10 @@ class _StartedCalls:
     def remove(self, session_id: str) -> None:
         with self._lock:
             self._calls.pop(session_id, None)
+
+    def ids(self) -> frozenset[str]:
+        with self._lock:
+            return frozenset(self._calls)
 
     def end(self) -> None:
         """Stops all of them, beside each other where there can still be threads."""

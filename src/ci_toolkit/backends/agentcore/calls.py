@@ -1,9 +1,9 @@
 """`Calls`: the invokes of one session, each in a thread of its own, until the session is gone."""
 
-import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import copy_context
 from typing import Generic, TypeVar
 
 from ci_toolkit.backends.agentcore.answers import Answer
@@ -15,12 +15,13 @@ from ci_toolkit.errors import (
     OutcomeUnknownError,
     SandboxLostError,
 )
+from ci_toolkit.telemetry import scoped_logger
 
 __all__ = ["Calls", "Pending"]
 
 _Value = TypeVar("_Value")
 _STOP_SECONDS = 15.0
-_log = logging.getLogger(__name__)
+_log = scoped_logger(__name__)
 
 
 class Pending(Generic[_Value]):
@@ -43,7 +44,11 @@ class Pending(Generic[_Value]):
         self._give_up = threading.Event()
         self._value: list[_Value] = []
         self._error: BaseException | None = None
-        threading.Thread(target=self._run, name="agentcore-call", daemon=True).start()
+        # In this context, so that log records carry the scope, and spans their parent.
+        context = copy_context()
+        threading.Thread(
+            target=context.run, args=(self._run,), name="agentcore-call", daemon=True
+        ).start()
 
     @property
     def done(self) -> bool:

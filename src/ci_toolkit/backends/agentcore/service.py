@@ -8,7 +8,7 @@ a start can be repeated.
 import random
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
@@ -23,7 +23,7 @@ from ci_toolkit.backends.agentcore.answers import Answer, read_answer
 from ci_toolkit.backends.agentcore.settings import Settings
 from ci_toolkit.backends.agentcore.verdicts import Verdict, error_of, judge
 
-__all__ = ["Service", "ServiceError", "Started"]
+__all__ = ["Listed", "Service", "ServiceError", "Started"]
 
 _Value = TypeVar("_Value")
 _ATTEMPTS = 5
@@ -33,6 +33,7 @@ _LONGEST_DELAY = 4.0
 _CALL_SECONDS = 960
 _SESSION_SECONDS = 60
 _CONNECT_SECONDS = 10
+_PAGE, _PAGES = 100, 100
 _AGAIN = {"throttled", "unreachable", "broken"}
 
 
@@ -56,6 +57,15 @@ class Started:
 
     id: str
     expires_at: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listed:
+    """A session as it stands in a list: its id, its name, and when it was started."""
+
+    id: str
+    name: str
+    started: float
 
 
 class Service:
@@ -121,8 +131,37 @@ class Service:
 
         return self._session_call(find, f"find a session of {self.doing}")
 
+    def ready(self) -> Iterator[Listed]:
+        """All sessions that are ready, whoever has started them; at most 10,000.
+
+        Raises:
+            CodeInterpreterError: The service could not be asked.
+        """
+        request: dict[str, Any] = {
+            "codeInterpreterIdentifier": self._settings.identifier,
+            "maxResults": _PAGE,
+            "status": "READY",
+        }
+
+        def page() -> dict[str, Any]:
+            client = self._client(_SESSION_SECONDS)
+            answer: dict[str, Any] = client.list_code_interpreter_sessions(**request)
+            return answer
+
+        for _ in range(_PAGES):
+            answer = self._session_call(page, f"list the sessions of {self.doing}")
+            for item in answer["items"]:
+                yield Listed(
+                    id=item["sessionId"],
+                    name=item.get("name", ""),
+                    started=item["createdAt"].timestamp(),
+                )
+            if not answer.get("nextToken"):
+                return
+            request["nextToken"] = answer["nextToken"]
+
     def stop(self, session_id: str) -> None:
-        """Stops a session.
+        """Stops a session; one that is not there any more is stopped.
 
         Raises:
             CodeInterpreterError: It may still be there; it ends by itself at its time.
@@ -134,7 +173,11 @@ class Service:
         }
 
         def stop() -> None:
-            self._client(_SESSION_SECONDS).stop_code_interpreter_session(**request)
+            try:
+                self._client(_SESSION_SECONDS).stop_code_interpreter_session(**request)
+            except (BotoCoreError, ClientError) as error:
+                if judge(error).kind != "gone":
+                    raise
 
         self._session_call(stop, f"stop a session of {self.doing}")
 

@@ -1,24 +1,27 @@
 """`LocalBackend`: starts sandboxes on this machine; the backend room of the flow."""
 
-import logging
 import os
 import sys
 import weakref
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Literal, NoReturn
 
 from ci_toolkit.backends.base import Abilities, Sandbox
+from ci_toolkit.backends.local import cgroup, leftovers
 from ci_toolkit.backends.local.factory import Factory, Limits, find_python
 from ci_toolkit.backends.local.house import House
 from ci_toolkit.backends.local.isolation import find_bubblewrap
 from ci_toolkit.backends.local.owner import Owner
 from ci_toolkit.backends.local.pool import Pool
 from ci_toolkit.backends.local.sandbox import LANGUAGES, LocalSandbox
+from ci_toolkit.backends.orphans import Leftover
 from ci_toolkit.errors import ConfigurationError, UnsupportedError
+from ci_toolkit.telemetry import scoped_logger
 
 __all__ = ["LocalBackend"]
 
-_log = logging.getLogger(__name__)
+_log = scoped_logger(__name__)
 
 
 class LocalBackend:
@@ -84,7 +87,8 @@ class LocalBackend:
                 output_file_bytes=output_file_bytes,
             ),
         )
-        self._house = House(None if root is None else os.fspath(root))
+        self._root = None if root is None else os.fspath(root)
+        self._house = House(self._root)
         self._pool = Pool(warm, weakref.WeakMethod(self._make))
         self._finalizer = weakref.finalize(self, _close, self._pool, self._house, Owner())
         if isolation == "none":
@@ -107,6 +111,24 @@ class LocalBackend:
     def attach(self, sandbox_id: str) -> NoReturn:
         """A sandbox here belongs to the process that started it; see `Backend.attach`."""
         raise UnsupportedError(f"A local sandbox cannot be attached to ({sandbox_id:.50}).")
+
+    def list_leftovers(self, prefix: str) -> tuple[Leftover, ...]:
+        """Folders of processes that were killed; see `Orphans.list_leftovers`.
+
+        Sandboxes end with their process, and their folders keep no names, so that the prefix is
+        that of the folders.
+        """
+        return tuple(
+            Leftover(id=str(root), name=root.name, started=changed, abandoned=True)
+            for root, changed in leftovers.abandoned(self._root)
+            if root.name.startswith(prefix)
+        )
+
+    def end_leftover(self, leftover_id: str) -> None:
+        """Removes such a folder, and empty control groups; see `Orphans.end_leftover`."""
+        if leftover_id in {str(root) for root, _ in leftovers.abandoned(self._root)}:
+            leftovers.remove_abandoned(Path(leftover_id))
+        cgroup.sweep()
 
     def close(self) -> None:
         """Ends every sandbox of this backend; see `Backend.close`."""

@@ -11,12 +11,13 @@ from ci_toolkit.backends.local.owner import Owner
 from ci_toolkit.backends.local.processes import Running
 from ci_toolkit.backends.local.wire import Frame, FrameError, HangUpError
 from ci_toolkit.errors import SandboxLostError
+from ci_toolkit.telemetry import scoped_logger
 
 __all__ = ["Calls"]
 
 Result = TypeVar("Result")
 OnEvent = Callable[[Frame], None]
-_log = logging.getLogger(__name__)
+_log = scoped_logger(__name__)
 # The guest's own attempts to end a run, the hardest included, take 6 seconds at most.
 _INTERRUPT_SECONDS = 16.0
 _STALE_FRAMES = 10_000

@@ -6,7 +6,7 @@ import time
 import uuid
 from pathlib import Path
 
-__all__ = ["PidsGroup"]
+__all__ = ["PidsGroup", "sweep"]
 
 _TRIES, _PAUSE = 200, 0.005
 _PREFIX = "ci-toolkit-"
@@ -51,6 +51,12 @@ class PidsGroup:
                 time.sleep(_PAUSE)
             else:
                 return
+
+
+def sweep() -> None:
+    """Removes the groups of processes that were killed, wherever this process may."""
+    for parent in _parents():
+        _sweep(parent)
 
 
 def _sweep(parent: Path) -> None:

@@ -1,6 +1,5 @@
 """The host folders of sandboxes, and their removal whatever code has left in them."""
 
-import logging
 import os
 import shutil
 import stat
@@ -9,16 +8,19 @@ import tempfile
 import uuid
 from pathlib import Path
 
-__all__ = ["identity", "make_root", "make_session", "remove"]
+__all__ = ["PREFIX", "identity", "make_root", "make_session", "remove"]
 
-_log = logging.getLogger(__name__)
+from ci_toolkit.telemetry import scoped_logger
+
+PREFIX = "ci-toolkit-"
+_log = scoped_logger(__name__)
 
 
 def make_root(parent: str | None) -> Path:
     """A private folder for everything that one backend writes."""
     if parent is not None:
         Path(parent).mkdir(parents=True, exist_ok=True)
-    return Path(tempfile.mkdtemp(prefix="ci-toolkit-", dir=parent))
+    return Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
 
 
 def identity(folder: Path) -> tuple[int, int] | None:

@@ -1,9 +1,10 @@
 """All sandboxes of one backend with their folders; who ends them in the end."""
 
+import os
 import threading
 from pathlib import Path
 
-from ci_toolkit.backends.local import folders
+from ci_toolkit.backends.local import folders, leftovers
 from ci_toolkit.backends.local.calls import Calls
 from ci_toolkit.backends.local.owner import Owner
 from ci_toolkit.errors import BackendUnavailableError
@@ -22,6 +23,7 @@ class House:
         self._parent = parent
         self._root: Path | None = None
         self._identity: tuple[int, int] | None = None
+        self._claim: int | None = None
         self._owner = Owner()
         self._lock = threading.Lock()
         self._closed = False
@@ -58,8 +60,10 @@ class House:
     def _whole_root(self) -> Path:
         """The private folder; another where what cleans up temporary files has taken it."""
         if self._root is None or self._identity != folders.identity(self._root):
+            self._let_go()
             self._root = folders.make_root(self._parent)
             self._identity = folders.identity(self._root)
+            self._claim = leftovers.claim(self._root)
         return self._root
 
     def move_in(self, name: str, calls: Calls) -> None:
@@ -111,3 +115,9 @@ class House:
             self.end(name)
         if self._root is not None and self._identity == folders.identity(self._root):
             folders.remove(self._root)
+        self._let_go()
+
+    def _let_go(self) -> None:
+        if self._claim is not None:
+            os.close(self._claim)
+            self._claim = None

@@ -1,16 +1,16 @@
 """Sandboxes that are started before they are asked for; used by `LocalBackend`."""
 
-import logging
 import threading
 from collections import deque
 from typing import Any
 
 from ci_toolkit.backends.local.sandbox import LocalSandbox
 from ci_toolkit.errors import CodeInterpreterError
+from ci_toolkit.telemetry import scoped_logger
 
 __all__ = ["Pool"]
 
-_log = logging.getLogger(__name__)
+_log = scoped_logger(__name__)
 
 
 class Pool:

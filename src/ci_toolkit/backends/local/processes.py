@@ -13,7 +13,7 @@ from typing import Protocol
 from ci_toolkit.backends.local.cgroup import PidsGroup
 from ci_toolkit.backends.local.wire import Wire
 
-__all__ = ["Confined", "Loose", "Running", "end"]
+__all__ = ["Confined", "Loose", "Running", "end", "kill_marked"]
 
 _PATIENCE = 10.0
 
@@ -83,26 +83,32 @@ class Loose:
             return
         self._ended = True
         end(self._popen)
-        deadline = time.monotonic() + _PATIENCE
-        while time.monotonic() < deadline:
-            living = list(self._living())
-            if not living:
-                return
-            for pid in living:
-                with contextlib.suppress(OSError):
-                    os.kill(pid, signal.SIGKILL)
-            time.sleep(0.002)
+        kill_marked(self._mark)
 
-    def _living(self) -> Iterator[int]:
-        folders: list[Path] = []
-        with contextlib.suppress(OSError):
-            folders = list(Path("/proc").iterdir())
-        for folder in folders:
-            if folder.name.isdecimal():
-                with contextlib.suppress(OSError):
-                    # An ended process has an empty environment, so it is not found again.
-                    if self._mark in (folder / "environ").read_bytes().split(b"\0"):
-                        yield int(folder.name)
+
+def kill_marked(mark: bytes) -> None:
+    """Kills all processes that carry a mark in their environment, until there are none."""
+    deadline = time.monotonic() + _PATIENCE
+    while time.monotonic() < deadline:
+        living = list(_living(mark))
+        if not living:
+            return
+        for pid in living:
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.002)
+
+
+def _living(mark: bytes) -> Iterator[int]:
+    folders: list[Path] = []
+    with contextlib.suppress(OSError):
+        folders = list(Path("/proc").iterdir())
+    for folder in folders:
+        if folder.name.isdecimal():
+            with contextlib.suppress(OSError):
+                # An ended process has an empty environment, so it is not found again.
+                if mark in (folder / "environ").read_bytes().split(b"\0"):
+                    yield int(folder.name)
 
 
 def end(popen: "subprocess.Popen[bytes]") -> None:

@@ -3,7 +3,6 @@
 Between `S3Workspace` and `requests`.
 """
 
-import logging
 import zlib
 from base64 import b64encode
 from collections import deque
@@ -22,6 +21,7 @@ from ci_toolkit.errors import (
     WorkspaceError,
     WorkspaceFileMissingError,
 )
+from ci_toolkit.telemetry import scoped_logger
 from ci_toolkit.workspaces.base import CHUNK
 from ci_toolkit.workspaces.s3.errors import code_of
 from ci_toolkit.workspaces.s3.requests import Requests
@@ -39,7 +39,7 @@ _MOST_PARTS: Final = 10_000
 _RESUMES: Final = 5
 _PUT: Final = "ci-toolkit-put"
 
-logger = logging.getLogger(__name__)
+logger = scoped_logger(__name__)
 
 
 def store(
