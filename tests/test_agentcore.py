@@ -20,9 +20,9 @@ from botocore.config import Config
 from ci_toolkit import CodeInterpreter, Outcome, Scope
 from ci_toolkit.backends.agentcore import AgentCoreBackend
 from ci_toolkit.backends.agentcore.answers import Answer, NoResultError, StoredFile, read_answer
-from ci_toolkit.backends.agentcore.programs import interruption, prepare
 from ci_toolkit.backends.agentcore.verdicts import CLIENT, SERVICE, judge
 from ci_toolkit.backends.base import Sandbox
+from ci_toolkit.backends.errands.programs import interruption, prepare
 from ci_toolkit.backends.memory import InMemoryBackend
 from ci_toolkit.emulator import AgentCoreEmulator, Fault
 from ci_toolkit.errors import (
@@ -220,7 +220,7 @@ class TestTable:
 
 
 class TestPrograms:
-    @pytest.mark.parametrize("name", ["command", "files", "find", "transfer"])
+    @pytest.mark.parametrize("name", ["command", "files", "find", "sweep", "transfer"])
     def test_what_is_sent_into_the_sandbox_is_short_and_fits_an_old_python(self, name: str) -> None:
         text = interruption("python", "") if name == "find" else prepare(name, {}).command
         (packed,) = (word for word in text.split() if word.startswith("eN"))

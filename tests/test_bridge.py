@@ -176,21 +176,23 @@ def test_idle_threads_keep_no_process_alive() -> None:
 
 
 @pytest.mark.parametrize(
-    ("door", "missing"),
+    ("module", "door", "missing"),
     [
-        ("langchain", "langchain"),
-        ("langchain", "langchain_core"),
-        ("strands", "strands"),
-        ("mcp", "mcp"),
-        ("mcp", "mcp_types"),
+        ("langchain", "langchain", "langchain"),
+        ("langchain", "langchain", "langchain_core"),
+        ("strands", "strands", "strands"),
+        ("backends.strands_sandbox", "strands", "strands"),
+        ("backends.deepagents_sandbox", "deepagents", "deepagents"),
+        ("mcp", "mcp", "mcp"),
+        ("mcp", "mcp", "mcp_types"),
     ],
 )
 def test_a_missing_extra_is_answered_with_the_line_that_installs_it(
-    door: str, missing: str
+    module: str, door: str, missing: str
 ) -> None:
     script = (
         f"import sys; sys.modules[{missing!r}] = None\n"
-        f"try:\n    import ci_toolkit.{door}\n"
+        f"try:\n    import ci_toolkit.{module}\n"
         "except ImportError as error:\n    print(error)\n"
     )
 

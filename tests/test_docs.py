@@ -7,10 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from strands import Agent
 
 from ci_toolkit import CodeInterpreter, Scope
+from ci_toolkit.backends.local import LocalBackend
 from ci_toolkit.backends.memory import InMemoryBackend
 from ci_toolkit.cli import app
+from ci_toolkit.strands import CodeInterpreterPlugin
+from ci_toolkit.testing.script import Turn
 from ci_toolkit.testing.scripted_langchain import ScriptedChatModel
 from ci_toolkit.testing.scripted_strands import ScriptedModel
 
@@ -69,6 +73,71 @@ def test_the_readme_s_host_runs() -> None:
 @pytest.mark.parametrize("block", blocks("docs/backends.md"), ids=lambda block: block[:30])
 def test_the_page_on_backends_runs(block: str) -> None:
     run(block, {"__name__": "documentation"})
+
+
+@pytest.mark.local
+@pytest.mark.parametrize(
+    ("number", "calls", "answer"),
+    [
+        (0, CALL, "42"),
+        (3, CALL, "42"),
+        (5, [("ci_push_to_workspace", {})], "There were no files to save."),
+        (6, [("skills", {"skill_name": "code-interpreter"})], "# Code interpreter"),
+        (7, [("shell", {"command": "echo 42"})], '{"output": "42'),
+    ],
+)
+def test_the_agents_of_the_page_on_strands_run(
+    number: int, calls: Turn, answer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    seen: list[str] = []
+
+    def note(found: str) -> str:
+        seen.append(found)
+        return "done"
+
+    names = run(blocks("docs/strands.md")[number], {"model": ScriptedModel([calls, note])})
+
+    if not seen:
+        names["agent"]("go")
+    assert seen[0].startswith(answer)
+
+
+def test_the_graph_of_the_page_on_strands_runs() -> None:
+    models = {name: ScriptedModel([CALL, "done"]) for name in ("analyst", "critic")}
+
+    names = run(blocks("docs/strands.md")[1], {"models": models})
+
+    assert names["result"].status.value == "completed"
+    assert [len(model.seen) for model in models.values()] == [2, 2]
+
+
+def test_the_scopes_of_the_page_on_strands_are_scopes() -> None:
+    names = run(blocks("docs/strands.md")[2], {})
+
+    assert names["shared"].name == names["by_tenant"].name == "ci_toolkit"
+
+
+@pytest.mark.local
+async def test_the_live_output_of_the_page_on_strands_is_shown(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    names = run(blocks("docs/strands.md")[4], {})
+    model = ScriptedModel([CALL, "done"])
+
+    with CodeInterpreter(LocalBackend()) as interpreter:
+        plugin = CodeInterpreterPlugin(interpreter)
+        await names["show"](Agent(model=model, plugins=[plugin], callback_handler=None), "go")
+
+    assert capsys.readouterr().out == "42\n"
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_the_page_on_foreign_sandboxes_runs(number: int) -> None:
+    names = run(blocks("docs/foreign-sandboxes.md")[number], {"__name__": "documentation"})
+
+    names["interpreter"].close()
+    assert "outcome" not in names or names["outcome"].text == "42"
 
 
 def test_links_between_pages_lead_somewhere() -> None:

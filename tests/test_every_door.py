@@ -476,7 +476,7 @@ def asked(interpreter: CodeInterpreter, name: str) -> dict[str, Seen]:
 @pytest.fixture(scope="module")
 def table() -> Iterator[dict[tuple[str, str], dict[str, Seen]]]:
     """What every door showed in every place; `bare` is the interpreter itself."""
-    limits = Limits(timeout=4)
+    limits = Limits(timeout=6)
     engine = LocalBackend(output_bytes=8 * 1024 * 1024)
     session = boto3.Session(
         aws_access_key_id="any", aws_secret_access_key="any", region_name="us-east-1"

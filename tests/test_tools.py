@@ -9,6 +9,7 @@ from PIL import Image as Pillow
 
 from ci_toolkit import CodeInterpreter, Limits, Outcome, Scope
 from ci_toolkit.backends.memory import InMemoryBackend
+from ci_toolkit.errors import BackendUnavailableError, ThrottledError
 from ci_toolkit.results import Execution
 
 Call = Callable[..., Outcome]
@@ -362,3 +363,20 @@ def test_a_nest_of_brackets_is_a_wrong_argument_and_not_a_defect(call: Call) -> 
     assert outcome.is_error
     assert "defect" not in outcome.text
     assert "failed inside" not in outcome.text
+
+
+@pytest.mark.parametrize("error", [ThrottledError("429"), BackendUnavailableError("10.0.0.7")])
+def test_what_fails_after_a_run_is_never_told_as_if_nothing_had_run(
+    call: Call, backend: InMemoryBackend, error: Exception
+) -> None:
+    backend.fail("list_files", error)
+
+    outcome = call("execute_code", code="open('a', 'w').close(); print('ran')", output_filename="a")
+
+    assert outcome.is_error
+    assert outcome.text == (
+        "Error: The run ended, but its files could not be looked at or saved just now. They are "
+        "still in the sandbox: save them later with ci_push_to_workspace, and do not run it again "
+        "for that.\nran"
+    )
+    assert "Saved a" in call("ci_push_to_workspace", paths=["a"]).text

@@ -12,7 +12,14 @@ from typing import Final
 
 from ci_toolkit.backends.base import Sandbox
 from ci_toolkit.context import Context
-from ci_toolkit.errors import FileMissingError, OutcomeUnknownError, SandboxLostError
+from ci_toolkit.errors import (
+    BackendError,
+    FileMissingError,
+    OutcomeUnknownError,
+    SandboxLostError,
+    WorkspaceError,
+    WriteFailedError,
+)
 from ci_toolkit.paths import base_name, inside
 from ci_toolkit.reading import report_content
 from ci_toolkit.results import Answer, Execution, FileInfo, FileReport, FileWrite
@@ -48,6 +55,15 @@ def answer_run(execution: Execution, context: Context, *, wanted: str = "") -> A
         logger.warning("The sandbox ended after a run: %s", error)
         said = "The run ended, and then its sandbox did, before its files could be saved."
         return Answer(execution=execution, error=OutcomeUnknownError(said), hints=hints)
+    except (BackendError, WorkspaceError) as error:
+        # Whatever fails now, the run was made: it must never be told as if it had not.
+        logger.exception("The files of a run could not be looked after: %s", type(error).__name__)
+        said = (
+            "The run ended, but its files could not be looked at or saved just now. They are still "
+            f"in the sandbox: save them later with {context.prefix}ci_push_to_workspace, and do "
+            "not run it again for that."
+        )
+        return Answer(execution=execution, error=WriteFailedError(said), hints=hints)
     return Answer(execution=kept, files=files, hints=hints)
 
 

@@ -1,11 +1,10 @@
 """The tools as Strands knows them: a tool use in, live output and a tool result out."""
 
-import asyncio
 from collections.abc import Callable
-from functools import partial
 from typing import Any, Literal, cast
-from uuid import uuid4
+from weakref import ref
 
+from strands import Agent
 from strands.interrupt import InterruptException
 from strands.types.events import ToolResultEvent
 from strands.types.tools import AgentTool, ToolGenerator, ToolResult, ToolSpec, ToolUse
@@ -14,10 +13,11 @@ from ci_toolkit.bridge import Bridge
 from ci_toolkit.doors import Offer, offers, scope_finder
 from ci_toolkit.errors import ConfigurationError
 from ci_toolkit.interpreter import CodeInterpreter
-from ci_toolkit.results import Outcome, Stream
+from ci_toolkit.results import OnOutput, Outcome
 from ci_toolkit.schemas import json_schema
 from ci_toolkit.scope import Scope
-from ci_toolkit.strands.scopes import invocation_scope
+from ci_toolkit.strands.live import Live
+from ci_toolkit.strands.scopes import InvocationScope
 from ci_toolkit.telemetry import scoped_logger
 
 __all__ = ["CodeInterpreterTool", "code_interpreter_tools"]
@@ -39,12 +39,21 @@ class CodeInterpreterTool(AgentTool):
         find_scope: Whose call it is. What it raises is logged, and the model is told one fixed
             sentence; an interrupt passes through.
         images: Whether pictures go to the model.
+        agent: Whose tool it is. Agents that run side by side in a graph share one invocation state,
+            so that the agent which stands there may be another one.
     """
 
     def __init__(
-        self, offer: Offer, bridge: Bridge, *, find_scope: FindScope, images: bool
+        self,
+        offer: Offer,
+        bridge: Bridge,
+        *,
+        find_scope: FindScope,
+        images: bool,
+        agent: Agent | None = None,
     ) -> None:
         super().__init__()
+        self._agent = None if agent is None else ref(agent)
         self._offer = offer
         self._bridge = bridge
         self._find_scope = find_scope
@@ -87,37 +96,29 @@ class CodeInterpreterTool(AgentTool):
             "stream": "stdout", "text": ...}`, then one `ToolResultEvent`.
         """
         call_id = tool_use["toolUseId"]
-        pieces: asyncio.Queue[dict[str, str] | None] = asyncio.Queue()
-        loop = asyncio.get_running_loop()
-
-        def report(stream: Stream, text: str) -> None:
-            piece = {
-                "type": "ci_toolkit.output",
-                "tool": self.tool_name,
-                "tool_call_id": call_id,
-                "stream": stream,
-                "text": text,
-            }
-            loop.call_soon_threadsafe(pieces.put_nowait, piece)
-
-        owner = kwargs.get("_tool_context") or invocation_state.get("agent")
+        agent = self._agent() if self._agent is not None else invocation_state.get("agent")
+        owner = kwargs.get("_tool_context") or agent
         stop = getattr(owner, "cancel_signal", None)
-        call = asyncio.create_task(self._call(tool_use["input"], invocation_state, report, stop))
-        call.add_done_callback(lambda _: pieces.put_nowait(None))
+        state = {**invocation_state, "agent": agent}
+        call = Live(lambda report: self._call(tool_use["input"], state, report, stop))
         try:
-            while (piece := await pieces.get()) is not None:
-                yield piece
-            yield ToolResultEvent(self._result(await call, call_id))
+            async for stream, text in call.pieces():
+                yield {
+                    "type": "ci_toolkit.output",
+                    "tool": self.tool_name,
+                    "tool_call_id": call_id,
+                    "stream": stream,
+                    "text": text,
+                }
+            yield ToolResultEvent(self._result(await call.result(), call_id))
         finally:
-            if not call.done():
-                call.cancel()
-                await asyncio.wait({call})
+            await call.end()
 
     async def _call(
         self,
         arguments: object,
         state: dict[str, Any],
-        report: Callable[[Stream, str], None],
+        report: OnOutput,
         stop: Any,
     ) -> Outcome:
         name = self._offer.tool.name
@@ -160,13 +161,16 @@ def code_interpreter_tools(
     `status="error"` where the call failed. Output goes live to the agent's stream and callback
     handler. Nothing of the sandbox is ever run on the host in its place.
 
+    For agents that run side by side in a graph, take a `CodeInterpreterPlugin`, which knows whose
+    call each is.
+
     Args:
         interpreter: Answers the calls; closing it is up to its owner.
         scope: Whose conversation a call belongs to: a `Scope`, or a callable that is given the
             invocation state, with the agent under `"agent"`. By default the user is
             `invocation_state["user_id"]`, or `"anonymous"`, and the conversation
-            `invocation_state["session_id"]`, or else the agent's own session, in which each
-            `agent_id` has its own variables.
+            `invocation_state["session_id"]`, or else the agent's own session. In one conversation
+            agents of different `agent_id` or name have their own variables.
         workspace_tools: Whether `workspace_read` and `workspace_list` are offered as well.
         images: Whether pictures go to the model. Some models refuse them in tool results.
         prefix: Put before the tools' names.
@@ -174,8 +178,7 @@ def code_interpreter_tools(
     Raises:
         ConfigurationError: An option is not what it has to be.
     """
-    own_session = partial(invocation_scope, session_id=f"tools-{uuid4().hex}")
-    find_scope = scope_finder(scope, own_session)
+    find_scope: FindScope = scope_finder(scope, InvocationScope())
     bridge = Bridge(interpreter, prefix=prefix)
     return [
         CodeInterpreterTool(offer, bridge, find_scope=find_scope, images=images)

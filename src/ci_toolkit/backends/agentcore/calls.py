@@ -3,12 +3,11 @@
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from contextvars import copy_context
-from typing import Generic, TypeVar
 
 from ci_toolkit.backends.agentcore.answers import Answer
 from ci_toolkit.backends.agentcore.service import Service, ServiceError
 from ci_toolkit.backends.agentcore.verdicts import error_of
+from ci_toolkit.backends.errands.pending import Pending
 from ci_toolkit.errors import (
     CodeInterpreterError,
     InvalidArgumentsError,
@@ -17,66 +16,10 @@ from ci_toolkit.errors import (
 )
 from ci_toolkit.telemetry import scoped_logger
 
-__all__ = ["Calls", "Pending"]
+__all__ = ["Calls"]
 
-_Value = TypeVar("_Value")
 _STOP_SECONDS = 15.0
 _log = scoped_logger(__name__)
-
-
-class Pending(Generic[_Value]):
-    """Work in a thread of its own, which nobody has to wait for.
-
-    The thread is a daemon: a connection that hangs for its quarter of an hour keeps no process
-    from ending.
-
-    Args:
-        work: What to do; takes an event that is set when its result is not wanted any more.
-        woken: Set when the work is done; others may set it to wake who waits.
-    """
-
-    def __init__(
-        self, work: Callable[[threading.Event], _Value], woken: threading.Event | None = None
-    ) -> None:
-        self._work = work
-        self.woken = woken or threading.Event()
-        self._done = threading.Event()
-        self._give_up = threading.Event()
-        self._value: list[_Value] = []
-        self._error: BaseException | None = None
-        # In this context, so that log records carry the scope, and spans their parent.
-        context = copy_context()
-        threading.Thread(
-            target=context.run, args=(self._run,), name="agentcore-call", daemon=True
-        ).start()
-
-    @property
-    def done(self) -> bool:
-        """Whether there is a result."""
-        return self._done.is_set()
-
-    def wait(self, seconds: float) -> bool:
-        """Waits for the result; says whether it is there."""
-        return self._done.wait(seconds)
-
-    def result(self) -> _Value:
-        """The result of work that is done, or what it raised."""
-        if self._error is not None:
-            raise self._error
-        return self._value[0]
-
-    def abandon(self) -> None:
-        """Says that nobody waits any more."""
-        self._give_up.set()
-
-    def _run(self) -> None:
-        try:
-            self._value.append(self._work(self._give_up))
-        except BaseException as error:  # noqa: BLE001 - raised again where it is waited for
-            self._error = error
-        finally:
-            self._done.set()
-            self.woken.set()
 
 
 class Calls:
@@ -122,6 +65,16 @@ class Calls:
         """
         self.check()
         return Pending(lambda give_up: self.answer(tool, arguments, give_up), woken)
+
+    def aside(self, command: str) -> Pending[object]:
+        """Begins a short shell command beside what goes on.
+
+        Raises:
+            SandboxLostError: The session is gone.
+        """
+        self.check()
+        arguments = {"command": command}
+        return Pending(lambda give_up: self.answer("executeCommand", arguments, give_up))
 
     def invoke(self, tool: str, arguments: Mapping[str, object], *, patience: float) -> Answer:
         """Sends a call, at most once, and waits for it, or until the session is ended.

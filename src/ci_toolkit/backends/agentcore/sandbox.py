@@ -3,13 +3,17 @@
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from ci_toolkit.backends.agentcore.answers import Answer
 from ci_toolkit.backends.agentcore.calls import Calls
-from ci_toolkit.backends.agentcore.errands import Errands
-from ci_toolkit.backends.agentcore.executions import of_code, of_command, without_answer
-from ci_toolkit.backends.agentcore.files import Files
-from ci_toolkit.backends.agentcore.programs import Program
-from ci_toolkit.backends.agentcore.runs import LONGEST_CALL, Ran, Runs
+from ci_toolkit.backends.agentcore.carrier import ServiceCarrier
+from ci_toolkit.backends.agentcore.executions import of_code, without_answer
+from ci_toolkit.backends.agentcore.runs import LONGEST_CALL, Runs
 from ci_toolkit.backends.agentcore.transfers import download, upload
+from ci_toolkit.backends.errands.commands import command_header, read_execution
+from ci_toolkit.backends.errands.errands import Errands
+from ci_toolkit.backends.errands.files import Files
+from ci_toolkit.backends.errands.programs import Program
+from ci_toolkit.backends.errands.watch import Ran
 from ci_toolkit.backends.transfers import Transferred
 from ci_toolkit.errors import (
     BackendUnavailableError,
@@ -26,8 +30,20 @@ _RUNTIMES = {"python": "", "javascript": "nodejs", "typescript": "deno"}
 LANGUAGES = tuple(_RUNTIMES)
 STATEFUL = frozenset({"python"})
 
-_OUTPUT_BYTES = 128 * 1024
-_OUTPUT_FILE_BYTES = 64 * 1024 * 1024
+_LITTER = (
+    ".cache",
+    ".config",
+    ".ipython",
+    "log",
+    "node_modules",
+    "nodejs-js-execution",
+    "nodejs-ts-execution",
+    "package-lock.json",
+    "package.json",
+    "run",
+)
+"""What the service's runtime keeps in the working directory: no user's files."""
+
 # Beyond a command's own limit: its start, its end, and what is brought back of its output.
 _GRACE_SECONDS = 20.0
 
@@ -49,8 +65,8 @@ class AgentCoreSandbox:
         self._calls = calls
         self._expires_at = expires_at
         self._owner = owner
-        self._errands = Errands(calls)
-        self._files = Files(self._errands)
+        self._errands = Errands(ServiceCarrier(calls))
+        self._files = Files(self._errands, litter=_LITTER)
         self._runs = Runs(calls)
 
     @property
@@ -105,12 +121,7 @@ class AgentCoreSandbox:
         """
         if "\0" in command:
             raise InvalidArgumentsError("A command cannot hold a NUL character.")
-        header: dict[str, object] = {
-            "timeout": timeout,
-            "keep": _OUTPUT_BYTES,
-            "keep_all": _OUTPUT_FILE_BYTES,
-        }
-        program = self._errands.prepare("command", header, _check_text(command))
+        program = self._errands.prepare("command", command_header(timeout), _check_text(command))
         ran = self._run(program, timeout)
         if ran.answer is None:
             return without_answer(ran)
@@ -128,7 +139,7 @@ class AgentCoreSandbox:
     def list_files(
         self, paths: Sequence[str], *, recursive: bool = False, checksums: bool = False
     ) -> tuple[Listing, ...]:
-        """Lists files, but not the runtime's own (`LITTER`); see `Sandbox.list_files`."""
+        """Lists files, but not the runtime's own; see `Sandbox.list_files`."""
         self._calls.check()
         return self._files.list_files(paths, recursive=recursive, checksums=checksums)
 
@@ -164,7 +175,7 @@ class AgentCoreSandbox:
         """Stops the session; see `Sandbox.close`."""
         self._calls.end("closed")
 
-    def _run(self, program: Program, timeout: float) -> Ran:
+    def _run(self, program: Program, timeout: float) -> Ran[Answer]:
         if timeout > LONGEST_CALL:
             return self._runs.task(
                 program.command, timeout=timeout + _GRACE_SECONDS, mark=program.token
@@ -177,14 +188,13 @@ class AgentCoreSandbox:
             mark=program.token,
         )
 
-    def _command_execution(self, program: Program, ran: Ran) -> Execution:
+    def _command_execution(self, program: Program, ran: Ran[Answer]) -> Execution:
         if ran.answer is None:
             return without_answer(ran)
         try:
-            reply = self._errands.finish(
-                program, ran.answer, sent=ran.started, received=time.time()
-            )
-            return of_command(ran, reply)
+            printed = (ran.answer.stdout, ran.answer.stderr, ran.answer.text)
+            reply = self._errands.finish(program, printed, sent=ran.started, received=time.time())
+            return read_execution(reply, started=ran.started, received=ran.received)
         except BackendUnavailableError as error:
             if ran.ended != "completed":  # The program was ended before it could answer.
                 return without_answer(ran, state_kept=True)

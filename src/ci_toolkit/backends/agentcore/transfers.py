@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
-from ci_toolkit.backends.agentcore.errands import Errands
-from ci_toolkit.backends.agentcore.refusals import number, outcomes, refusal
+from ci_toolkit.backends.errands.errands import Errands
+from ci_toolkit.backends.errands.refusals import number, outcomes, refusal
 from ci_toolkit.backends.transfers import Transferred
 from ci_toolkit.errors import WriteFailedError
 

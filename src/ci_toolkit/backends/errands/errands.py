@@ -1,12 +1,11 @@
-"""`Errands`: programs of `guest` run in a session, their answers read; used by `files` and runs."""
+"""`Errands`: programs of `guest` run in a sandbox, their answers read; used by `files` and runs."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Protocol
 
-from ci_toolkit.backends.agentcore.answers import Answer
-from ci_toolkit.backends.agentcore.calls import Calls
-from ci_toolkit.backends.agentcore.programs import (
+from ci_toolkit.backends.errands.programs import (
     Program,
     ProgramError,
     Reply,
@@ -16,17 +15,56 @@ from ci_toolkit.backends.agentcore.programs import (
 )
 from ci_toolkit.errors import BackendUnavailableError
 
-__all__ = ["TRANSFER_SECONDS", "Errands"]
+__all__ = ["TRANSFER_SECONDS", "Carrier", "Errands"]
 
 TRANSFER_SECONDS = 300.0
 _LONGEST_PATH = 4096
 
 
+class Carrier(Protocol):
+    """What carries programs into one sandbox; each backend has its own.
+
+    Every verb but `part` raises what every verb of `Sandbox` raises.
+    """
+
+    @property
+    def part(self) -> int:
+        """Bytes that `store` takes best in one piece; it takes more."""
+        ...
+
+    def run(self, command: str, *, patience: float) -> Sequence[str]:
+        """Runs a shell command in the working directory, at most once.
+
+        Args:
+            command: Shell source text of at most 120,000 bytes.
+            patience: Seconds after which it is not waited for.
+
+        Returns:
+            The texts in which what it printed is, the likeliest for standard output first.
+
+        Raises:
+            OutcomeUnknownError: It did not end in time; it may be running.
+        """
+        ...
+
+    def store(self, path: str, data: bytes) -> str:
+        """Writes a file below the working directory; gives a refusal, empty when there is none."""
+        ...
+
+    def fetch(self, path: str) -> bytes:
+        """Reads a file below the working directory.
+
+        Raises:
+            ProgramError: It is not there.
+        """
+        ...
+
+
 class Errands:
-    """Runs programs in one session.
+    """Runs programs in one sandbox.
 
     Args:
-        calls: The session's.
+        carrier: The sandbox's.
 
     Attributes:
         directory: The working directory; empty until a program has told it.
@@ -34,8 +72,8 @@ class Errands:
             call takes.
     """
 
-    def __init__(self, calls: Calls) -> None:
-        self._calls = calls
+    def __init__(self, carrier: Carrier) -> None:
+        self._carrier = carrier
         self._stored: list[str] = []
         self.directory = ""
         self.shift = 0.0
@@ -53,13 +91,17 @@ class Errands:
 
         Raises:
             BackendUnavailableError: It did not answer as it should.
-            CodeInterpreterError: As `Calls.invoke` does.
+            CodeInterpreterError: As `Carrier.run` does.
         """
         program = self.prepare(name, header, payload)
         sent = time.time()
-        arguments = {"command": program.command}
-        answer = self._calls.invoke("executeCommand", arguments, patience=patience)
-        return self.finish(program, answer, sent=sent, received=time.time())
+        printed = self._carrier.run(program.command, patience=patience)
+        return self.finish(program, printed, sent=sent, received=time.time())
+
+    @property
+    def part(self) -> int:
+        """Bytes that `store` takes best in one piece; it takes more."""
+        return self._carrier.part
 
     def prepare(self, name: str, header: dict[str, object], payload: bytes = b"") -> Program:
         """Makes a program ready; its command is for the caller to run."""
@@ -72,37 +114,30 @@ class Errands:
         return program
 
     def store(self, path: str, data: bytes) -> str:
-        """Writes a file as the service does; gives its refusal, empty when there is none."""
-        content = {"content": [{"path": path, "blob": data}]}
-        answer = self._calls.invoke("writeFiles", content, patience=TRANSFER_SECONDS)
-        return (answer.text or "no reason given") if answer.is_error else ""
+        """Writes a file for a later program; gives a refusal, empty when there is none."""
+        return self._carrier.store(path, data)
 
-    def finish(self, program: Program, answer: Answer, *, sent: float, received: float) -> Reply:
+    def finish(
+        self, program: Program, printed: Sequence[str], *, sent: float, received: float
+    ) -> Reply:
         """Reads a program's answer.
 
         Args:
             program: The program.
-            answer: What its command answered.
+            printed: What its command printed.
             sent: When that was, by this machine's clock.
-            received: When the answer was there.
+            received: When that was there.
 
         Raises:
             BackendUnavailableError: There is no answer in it.
         """
         with _told():
-            reply = read_reply(program, answer)
+            reply = read_reply(program, printed)
             if reply.stored:
                 self._stored.append(reply.stored)
-                reply = unpack(reply, self._fetch(reply.stored))
+                reply = unpack(reply, self._carrier.fetch(reply.stored))
             self._learn(reply, sent, received)
             return reply
-
-    def _fetch(self, name: str) -> bytes:
-        paths = {"paths": [name]}
-        answer = self._calls.invoke("readFiles", paths, patience=TRANSFER_SECONDS)
-        if answer.is_error or len(answer.files) != 1:
-            raise ProgramError(f"the answer of a program cannot be read: {answer.text[:300]!r}")
-        return answer.files[0].data
 
     def _learn(self, reply: Reply, sent: float, received: float) -> None:
         directory, now = reply.header.get("cwd"), reply.header.get("now")

@@ -1,8 +1,8 @@
 """Goes before every program that is sent into the sandbox: its arguments, and its answer.
 
 A program is one `python3` process of its own, so that nothing of it is left in the kernel where
-the model's variables are. Its answer is printed between marks, in letters that the terminal of
-the service leaves alone; a long one lies in a file that `readFiles` fetches.
+the model's variables are. Its answer is printed between marks, in letters that terminals leave
+alone; a long one lies in a file that is fetched.
 """
 
 # The standard library only, and old ways with paths: this text is sent with every call.

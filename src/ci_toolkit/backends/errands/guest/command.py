@@ -1,7 +1,7 @@
-"""Runs one shell command with its two streams apart, its time limit and its exact bytes."""
+"""Runs one command or script with its two streams apart, its time limit and its exact bytes."""
 
 # The standard library only, and old ways with paths: this text is sent with every call.
-# ruff: noqa: PTH103, PTH123, PTH208
+# ruff: noqa: PTH103, PTH118, PTH123
 
 import contextlib
 import os
@@ -10,8 +10,12 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
 from typing import Any
+
+from ci_toolkit.backends.errands.guest.ending import kill_marked
 
 _LONGEST_ARGUMENT = 100_000
 _QUIET_SECONDS = 0.1
@@ -21,16 +25,25 @@ _open_pipes: list[int] = []
 
 
 def main(header: dict[str, Any], payload: bytes) -> tuple[dict[str, Any], bytes]:
-    """Runs the command that is the payload.
+    """Runs the command or script that is the payload.
 
     Args:
         header: `timeout` in seconds; `keep`, the bytes of each stream that are answered;
-            `keep_all`, the bytes of a longer output that go to a file.
-        payload: Shell source text.
+            `keep_all`, the bytes of a longer output that go to a file; `live`, the bytes of each
+            stream that are passed on as they appear; `script`, what runs a script, before the
+            name of its file, which ends in `suffix`: empty for a shell command; `sandbox`, a mark
+            for what it starts.
+        payload: Source text.
     """
-    output = _Output(header["keep"], header["keep_all"])
+    output = _Output(header["keep"], header["keep_all"], header.get("live", 0))
     started, clock = time.time(), time.monotonic()
-    ended, code = _run(payload, header["timeout"], output)
+    with _process(payload, header.get("script"), header.get("suffix", "")) as given:
+        given["env"] = {
+            **os.environ,
+            "CI_COMMAND": sys.argv[1],
+            "CI_SANDBOX": header.get("sandbox", ""),
+        }
+        ended, code = _run(given, header["timeout"], output)
     streams = {fd: output.ends(fd) for fd in (1, 2)}
     answered = {
         "ended": ended,
@@ -61,14 +74,35 @@ def after() -> None:
                     selector.unregister(key.fd)
 
 
-def _run(source: bytes, timeout: float, output: "_Output") -> tuple[str, int]:
+@contextlib.contextmanager
+def _process(source: bytes, script: "list[str] | None", suffix: str) -> Iterator[dict[str, Any]]:
+    """What `Popen` is given to run a source text."""
+    if script:
+        with tempfile.TemporaryDirectory(prefix="ci-") as folder:
+            file = os.path.join(folder, f"script{suffix}")
+            with open(file, "wb") as stream:
+                stream.write(source)
+            yield {"args": [*script, file]}
+        return
+    shell = (shutil.which("bash") or "/bin/sh").encode()
+    if len(source) <= _LONGEST_ARGUMENT:
+        yield {"args": [shell, b"-c", source]}
+        return
+    fd = os.memfd_create("command")
+    with open(fd, "wb", closefd=False) as stream:
+        stream.write(source)
+    os.lseek(fd, 0, os.SEEK_SET)
+    yield {"args": [shell, b"/dev/fd/%d" % fd], "pass_fds": [fd]}
+
+
+def _run(given: dict[str, Any], timeout: float, output: "_Output") -> tuple[str, int]:
     woken, wake = os.pipe()
     os.set_blocking(wake, False)
     for number in _ENDING:
         signal.signal(number, lambda *_: None)
     signal.set_wakeup_fd(wake)
     pipes = {1: os.pipe(), 2: os.pipe()}
-    process = _start(source, pipes[1][1], pipes[2][1])
+    process = _start(given, pipes[1][1], pipes[2][1])
     for _, end in pipes.values():
         os.close(end)
     exited = os.pidfd_open(process.pid)
@@ -82,24 +116,13 @@ def _run(source: bytes, timeout: float, output: "_Output") -> tuple[str, int]:
     return ended, process.returncode
 
 
-def _start(source: bytes, out: int, err: int) -> "subprocess.Popen[bytes]":
-    arguments: list[bytes] = [b"-c", source]
-    passed: list[int] = []
-    if len(source) > _LONGEST_ARGUMENT:
-        fd = os.memfd_create("command")
-        with open(fd, "wb", closefd=False) as file:
-            file.write(source)
-        os.lseek(fd, 0, os.SEEK_SET)
-        arguments, passed = [b"/dev/fd/%d" % fd], [fd]
-    shell = shutil.which("bash") or "/bin/sh"
-    return subprocess.Popen(  # noqa: S603 - this is what a sandbox is for
-        [shell.encode(), *arguments],
+def _start(given: dict[str, Any], out: int, err: int) -> "subprocess.Popen[bytes]":
+    return subprocess.Popen(
+        **given,
         stdin=subprocess.DEVNULL,
         stdout=out,
         stderr=err,
         start_new_session=True,
-        pass_fds=passed,
-        env={**os.environ, "CI_COMMAND": sys.argv[1]},
     )
 
 
@@ -153,26 +176,14 @@ def _kill_all(process: "subprocess.Popen[bytes]") -> None:
     """Ends the shell's group, and what left the group but has the mark in its environment."""
     with contextlib.suppress(OSError):
         os.killpg(process.pid, signal.SIGKILL)
-    mark = f"CI_COMMAND={sys.argv[1]}".encode()
-    for _ in range(20):
-        found = [pid for pid in os.listdir("/proc") if pid.isdigit() and _has_mark(pid, mark)]
-        for pid in found:
-            with contextlib.suppress(OSError):
-                os.kill(int(pid), signal.SIGKILL)
-        if not found:
-            return
-
-
-def _has_mark(pid: str, mark: bytes) -> bool:
-    with contextlib.suppress(OSError), open(f"/proc/{pid}/environ", "rb") as file:
-        return mark in file.read().split(b"\0")
-    return False
+    kill_marked(f"CI_COMMAND={sys.argv[1]}".encode())
 
 
 class _Output:
     """The first and last bytes of each stream, and all of a long output in a file."""
 
-    def __init__(self, keep: int, keep_all: int) -> None:
+    def __init__(self, keep: int, keep_all: int, live: int) -> None:
+        self._live = {1: live, 2: live}
         self._half = keep // 2
         self._left = keep_all
         self._heads = {1: bytearray(), 2: bytearray()}
@@ -184,12 +195,20 @@ class _Output:
 
     def add(self, fd: int, data: bytes) -> None:
         self.totals[fd] += len(data)
+        self._pass_on(fd, data)
         room = self._half - len(self._heads[fd])
         self._heads[fd] += data[: max(room, 0)]
         self._tails[fd] += data[max(room, 0) :]
         if len(self._tails[fd]) > 4 * self._half + 65536:
             del self._tails[fd][: -self._half]
         self._keep(data)
+
+    def _pass_on(self, fd: int, data: bytes) -> None:
+        data = data[: self._live[fd]]
+        self._live[fd] -= len(data)
+        with contextlib.suppress(OSError):
+            while data:
+                data = data[os.write(fd, data) :]
 
     def ends(self, fd: int) -> list[bytes]:
         """Head and tail; together everything where nothing is left out."""

@@ -12,7 +12,7 @@ import stat
 from collections.abc import Iterator
 from typing import Any
 
-from ci_toolkit.backends.agentcore.guest.paths import MISSING, ROOT, Refused, outcome, put, resolve
+from ci_toolkit.backends.errands.guest.paths import MISSING, ROOT, Refused, outcome, put, resolve
 
 _PIECE = 1024 * 1024
 _ENTRIES = 10_000

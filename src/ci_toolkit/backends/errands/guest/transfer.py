@@ -11,7 +11,7 @@ import urllib.request
 from collections.abc import Iterator
 from typing import Any
 
-from ci_toolkit.backends.agentcore.guest.paths import Refused, outcome, put, resolve
+from ci_toolkit.backends.errands.guest.paths import Refused, outcome, put, resolve
 
 _CHUNK = 1024 * 1024
 _IDLE_SECONDS = 60

@@ -2,12 +2,12 @@
 
 How many calls a verb takes, however many paths it has:
 
-- writing: one for 64 KiB in all; else one for each 16 MiB, and one that puts the files in place;
+- writing: one for 64 KiB in all; else one for each part, and one that puts the files in place;
 - reading: one for 48 KB in all; else two for each 8 MiB;
 - listing and removing: one; with an answer over 48 KB, two.
 
-The service's own file tools only move what has no meaning of its own (parts, archives of answers):
-they decode text, know no sizes, and refuse every absolute path.
+The sandbox's own way to take and give files only moves what has no meaning of its own (parts,
+archives of answers): such ways decode text, know no sizes, hang at a FIFO, or write half a file.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,47 +15,33 @@ from contextlib import suppress
 from hashlib import sha256
 from uuid import uuid4
 
-from ci_toolkit.backends.agentcore.errands import TRANSFER_SECONDS, Errands
-from ci_toolkit.backends.agentcore.refusals import listings, number, outcomes, refusal
+from ci_toolkit.backends.errands.errands import TRANSFER_SECONDS, Errands
+from ci_toolkit.backends.errands.refusals import listings, number, outcomes, refusal
 from ci_toolkit.errors import CodeInterpreterError, UnsupportedError, WriteFailedError
 from ci_toolkit.results import FileContent, FileOutcome, FileWrite, Listing
 
-__all__ = ["LITTER", "Files"]
-
-LITTER = (
-    ".cache",
-    ".ci",
-    ".config",
-    ".ipython",
-    "log",
-    "node_modules",
-    "nodejs-js-execution",
-    "nodejs-ts-execution",
-    "package-lock.json",
-    "package.json",
-    "run",
-)
-"""What the service's runtime and this package keep in the working directory: no user's files."""
+__all__ = ["Files"]
 
 PIECE = 1024 * 1024
 _INLINE = 64 * 1024
-_PART = 16 * PIECE
-_BATCH = 4 * _PART
-# As base64 in base64, this stays below the 24 MiB that boto3 takes in one event.
+# As base64 in base64, this stays below the 24 MiB that boto3 takes in one event of AgentCore.
 _READ = 8 * PIECE
+_BATCH = 64 * PIECE
 _PATHS = 500
 _TREE_SECONDS = 600.0
 
 
 class Files:
-    """The files of one session.
+    """The files of one sandbox.
 
     Args:
-        errands: The session's.
+        errands: The sandbox's.
+        litter: Names in the working directory that are no user's files; `.ci` always is.
     """
 
-    def __init__(self, errands: Errands) -> None:
+    def __init__(self, errands: Errands, *, litter: Sequence[str] = ()) -> None:
         self._errands = errands
+        self._litter = (".ci", *litter)
 
     def write(self, files: Iterable[FileWrite]) -> tuple[FileOutcome, ...]:
         """Writes files; see `Sandbox.write_files`."""
@@ -98,7 +84,7 @@ class Files:
             "paths": list(paths),
             "recursive": recursive,
             "checksums": checksums,
-            "hidden": LITTER,
+            "hidden": self._litter,
         }
         reply = self._errands.run("files", header, patience=_TREE_SECONDS)
         return listings(list(paths), reply.payload, self._errands.shift)
@@ -153,6 +139,7 @@ class _Batch:
     def __init__(self, errands: Errands) -> None:
         self.outcomes: list[FileOutcome] = []
         self._errands = errands
+        self._part = errands.part
         self._buffer = bytearray()
         self._files: list[tuple[str, int, str]] = []
         self._parts: list[str] = []
@@ -167,7 +154,7 @@ class _Batch:
             digest.update(view)
             self._take(view)
         self._files.append((file.path, size, digest.hexdigest()))
-        if len(self._parts) * _PART >= _BATCH:
+        if len(self._parts) * self._part >= _BATCH:
             self.commit()
 
     def commit(self) -> None:
@@ -197,10 +184,10 @@ class _Batch:
 
     def _take(self, view: memoryview) -> None:
         while view:
-            room = _PART - len(self._buffer)
+            room = self._part - len(self._buffer)
             self._buffer += view[:room]
             view = view[room:]
-            if len(self._buffer) == _PART:
+            if len(self._buffer) == self._part:
                 self._send()
 
     def _send(self) -> None:

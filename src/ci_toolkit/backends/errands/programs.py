@@ -1,9 +1,9 @@
-"""Sends the programs of `guest` into the sandbox and reads their answers; the floor under `files`.
+"""Makes commands of the programs of `guest`, and reads what they answer; the floor of the room.
 
 A program travels inside the command that runs it, so that nothing has to be installed and one
-invoke is enough. Arguments too long for a command line go before it as a file of `writeFiles`; an
-answer too long for a terminal is fetched from a file with `readFiles`. The names of such files
-begin with `.ci-`, and the next program removes them.
+command is enough. Arguments too long for a command line go before it as a file; an answer too long
+for a terminal is fetched from a file. The names of such files begin with `.ci-`, and the next
+program removes them.
 """
 
 import base64
@@ -12,15 +12,23 @@ import json
 import re
 import shlex
 import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from uuid import uuid4
 
-from ci_toolkit.backends.agentcore.answers import Answer
-
-__all__ = ["Program", "ProgramError", "Reply", "interruption", "prepare", "read_reply", "unpack"]
+__all__ = [
+    "Program",
+    "ProgramError",
+    "Reply",
+    "interruption",
+    "prepare",
+    "read_reply",
+    "source_of",
+    "unpack",
+]
 
 # The whole command is one argument of `sh -c`, for which Linux allows 128 KiB.
 _LONGEST_COMMAND = 120_000
@@ -29,7 +37,12 @@ _BOOT = "import base64,sys,zlib;exec(zlib.decompress(base64.b64decode(sys.argv[2
 _CALL = '\nanswer(*main(*arguments()))\nif "after" in globals(): after()\n'
 _STORED_NAME = re.compile(r"\.ci-[0-9a-f]{32}\.b64")
 _GUEST = Path(__file__).parent / "guest"
-_BEFORE = {"files": ("envelope", "paths"), "transfer": ("envelope", "paths")}
+_BEFORE = {
+    "command": ("envelope", "ending"),
+    "files": ("envelope", "paths"),
+    "sweep": ("envelope", "ending"),
+    "transfer": ("envelope", "paths"),
+}
 
 
 class ProgramError(Exception):
@@ -42,7 +55,7 @@ class Program:
 
     Attributes:
         token: Marks its process and its answer.
-        command: What `executeCommand` runs.
+        command: What the shell runs.
         stored: The file of arguments to write first, as path and content; None when inline.
     """
 
@@ -88,23 +101,27 @@ def prepare(name: str, header: dict[str, object], payload: bytes = b"") -> Progr
 
 def interruption(kind: str, mark: str) -> str:
     """The command that sends SIGINT to a run's processes; see `guest/find.py`."""
-    source = base64.b64encode(zlib.compress(_text("find").encode(), 9)).decode()
+    source = base64.b64encode(zlib.compress(source_of("find").encode(), 9)).decode()
     find = f"python3 -I -S -c {shlex.quote(_BOOT)} - {source} {kind} {shlex.quote(mark)}"
     return f'found=$({find}); [ -z "$found" ] || kill -INT $found'
 
 
-def read_reply(program: Program, answer: Answer) -> Reply:
+def read_reply(program: Program, printed: Iterable[str]) -> Reply:
     """Finds the answer in what the command printed.
+
+    Args:
+        program: The program.
+        printed: The texts in which it may be, the likeliest first.
 
     Raises:
         ProgramError: It is not there.
     """
-    # A command that failed has everything in `stderr`; one that did not, in `stdout`.
-    for text in (answer.stdout, answer.stderr, answer.text):
-        for found in _MARKED.finditer(text or ""):
+    texts = list(printed)
+    for text in texts:
+        for found in _MARKED.finditer(text):
             if found[1] == program.token:
                 return _stored_or_here(_decoded(found[2]))
-    words = " ".join((answer.stderr or answer.stdout or answer.text).split())[-500:]
+    words = " ".join(" ".join(texts).split())[-500:]
     raise ProgramError(f"a program in the sandbox ended without an answer: {words!r}")
 
 
@@ -150,11 +167,11 @@ def _decoded(text: str) -> bytes:
 @cache
 def _source(name: str) -> str:
     parts = [*_BEFORE.get(name, ("envelope",)), name]
-    source = "\n".join(map(_text, parts)) + _CALL
+    source = "\n".join(map(source_of, parts)) + _CALL
     return base64.b64encode(zlib.compress(source.encode(), 9)).decode()
 
 
-def _text(name: str) -> str:
+def source_of(name: str) -> str:
     """A file of `guest`, without its imports of others, which stand before it in one text."""
     lines = (_GUEST / f"{name}.py").read_text(encoding="utf-8").splitlines(keepends=True)
     return "".join(line for line in lines if not line.startswith("from ci_toolkit."))

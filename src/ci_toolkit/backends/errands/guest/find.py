@@ -1,4 +1,4 @@
-"""Finds the processes of a run: the one place that guesses how the service runs code.
+"""Finds the processes of a run: the one place that guesses how AgentCore runs code.
 
 Not proven on the real service. Known is that Python runs in an IPython kernel. Taken to be so: it
 is a process of this user whose command line names `ipykernel` or a Jupyter connection file, as
