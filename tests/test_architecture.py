@@ -18,6 +18,7 @@ PLAN: dict[str, set[str]] = {
     "paths": {"errors"},
     "scope": {"errors"},
     "cancellation": {"errors"},
+    "libraries": set(),
     "results": {"errors"},
     "backends": set(),
     "backends.base": {"results"},
