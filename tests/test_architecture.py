@@ -79,6 +79,7 @@ PLAN: dict[str, set[str]] = {
         "workspaces",
         *FOUNDATIONS,
     },
+    "sandbox_env": {"backends.base", "libraries", *FOUNDATIONS},
     "cli": {
         "backends.base",
         "backends.local",
@@ -86,6 +87,8 @@ PLAN: dict[str, set[str]] = {
         "demo",
         "emulator",
         "interpreter",
+        "libraries",
+        "sandbox_env",
         "workspaces",
         *FOUNDATIONS,
     },

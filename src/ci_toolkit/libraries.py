@@ -54,8 +54,40 @@ class Library:
         return f"{self.name}[{','.join(self.extras)}]" if self.extras else self.name
 
 
-def _library(name: str, imports: str, *groups: str, needs: str = "") -> Library:
-    return Library(name=name, imports=imports, groups=groups, needs=needs)
+_NEEDS: Final = {
+    "plotly": (
+        "Pictures of charts (write_image) need the package kaleido and a Chrome browser; HTML "
+        "needs nothing."
+    ),
+    "torch": (
+        "On x86-64 the package index has the build with CUDA, which works on the CPU and "
+        "takes 7 GB."
+    ),
+    "torchvision": "Trained weights are fetched from the internet.",
+    "torchaudio": (
+        "Its load and save need the package torchcodec and the system's ffmpeg; "
+        "scipy.io.wavfile reads and writes WAV without."
+    ),
+    "spacy": (
+        "Trained pipelines such as en_core_web_sm are not on the package index; with "
+        "internet: python -m spacy download en_core_web_sm."
+    ),
+    "nltk": (
+        "Corpora and models (punkt_tab, stopwords, wordnet) are data of their own; with "
+        "internet: python -m nltk.downloader -d FOLDER popular, then NLTK_DATA=FOLDER."
+    ),
+    "textblob": (
+        "Sentences, tags and noun phrases need corpora of nltk; sentiment and spelling need "
+        "nothing."
+    ),
+    "opencv-python": "The system's libGL and GLib: apt-get install libgl1 libglib2.0-0.",
+    "pydub": "Reading anything but WAV needs the system's ffprobe: apt-get install ffmpeg.",
+    "Wand": "The system's ImageMagick: apt-get install imagemagick.",
+}
+
+
+def _library(name: str, imports: str, *groups: str) -> Library:
+    return Library(name=name, imports=imports, groups=groups, needs=_NEEDS.get(name, ""))
 
 
 def _everyday(name: str, imports: str, *groups: str) -> Library:

@@ -14,6 +14,7 @@ try:
 
     from ci_toolkit.cli.demo import demo
     from ci_toolkit.cli.emulate import emulate
+    from ci_toolkit.cli.sandbox_env import sandbox_env
 except ImportError as error:
     sys.exit(f"ci-toolkit: {error}. The command line needs: pip install 'ci-toolkit[cli]'")
 
@@ -33,6 +34,7 @@ def _root() -> None:
 
 app.command("demo")(demo)
 app.command("emulate")(emulate)
+app.command("sandbox-env")(sandbox_env)
 
 
 def main() -> None:

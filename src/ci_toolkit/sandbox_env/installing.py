@@ -1,0 +1,154 @@
+"""Installs the libraries into an environment with pip, and tells each step of it."""
+
+import re
+import subprocess
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from ci_toolkit.errors import ConfigurationError
+from ci_toolkit.libraries import Library
+from ci_toolkit.sandbox_env.environment import Environment
+
+__all__ = ["PINS", "RUNTIME", "Step", "install", "requirements"]
+
+PINS: Final = Path(__file__).with_name("pins.txt")
+"""A version for everything that is installed, what libraries need included."""
+
+RUNTIME: Final = ("deno", "ipykernel", "jupyter_client", "tree-sitter", "tree-sitter-typescript")
+"""What the local sandbox itself needs in the environment; the extra `local` is held to it."""
+
+_PROGRESS = re.compile(r"Progress (\d+) of (\d+)")
+_ERRORS_KEPT = 12
+_FFMPEG = "import imageio_ffmpeg; print(imageio_ffmpeg.get_ffmpeg_exe())"
+
+
+@dataclass(frozen=True)
+class Step:
+    """What the installer is doing.
+
+    Attributes:
+        text: In words.
+        done: How much of the download has come, in bytes.
+        total: How large the download is; 0 where that is not known, or nothing is loaded.
+    """
+
+    text: str
+    done: int = 0
+    total: int = 0
+
+
+def requirements(libraries: Iterable[Library]) -> tuple[str, ...]:
+    """What has to be asked of an installer, each with its pinned version."""
+    pins = _pins()
+    names = [*RUNTIME, *(library.requirement for library in libraries)]
+    return tuple(f"{name}{pins[_normal(name)]}" for name in names)
+
+
+def install(
+    environment: Environment,
+    libraries: Iterable[Library],
+    *,
+    base: str,
+    report: Callable[[Step], None],
+) -> tuple[str, ...]:
+    """Makes the environment and installs what is missing; what is there already is kept.
+
+    Packages come from where pip's own settings say, and never have to be compiled.
+
+    Args:
+        environment: Where to.
+        libraries: What code in the sandbox shall find.
+        base: The interpreter that the environment is made with, if it is not there yet.
+        report: Told each step.
+
+    Returns:
+        The distributions that were installed now, such as `numpy-2.4.6`.
+
+    Raises:
+        ConfigurationError: It did not work; the text says why. A second try goes on from there.
+    """
+    report(Step(f"Seeing to the environment {environment.path}"))
+    environment.make(base)
+    pip = f"pip{_pins()['pip']}"
+    if environment.answer("import pip; print(pip.__version__)") != pip.removeprefix("pip=="):
+        _pip(environment, [pip], report)
+    installed = _pip(environment, ["--constraint", str(PINS), *requirements(libraries)], report)
+    _show_ffmpeg(environment)
+    return installed
+
+
+def _pip(
+    environment: Environment, words: list[str], report: Callable[[Step], None]
+) -> tuple[str, ...]:
+    command = [environment.python, "-m", "pip", "install", "--no-input", "--only-binary", ":all:"]
+    command += ["--disable-pip-version-check", "--no-color", *words]
+    if words[0] == "--constraint":  # the pip that comes with Python may be too old for it
+        command += ["--progress-bar", "raw"]
+    last: list[str] = []
+    installed: tuple[str, ...] = ()
+    with subprocess.Popen(  # noqa: S603 - the environment's own pip
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+    ) as process:
+        for line in _lines(process, report):
+            last = [*last, line][-_ERRORS_KEPT:]
+            if line.startswith("Successfully installed "):
+                installed = tuple(line.split()[2:])
+    if process.returncode != 0:
+        errors = [line for line in last if line.startswith("ERROR:")] or last
+        raise ConfigurationError("pip could not install the libraries:\n" + "\n".join(errors))
+    return installed
+
+
+def _lines(process: "subprocess.Popen[str]", report: Callable[[Step], None]) -> Iterator[str]:
+    """What pip says, but for the progress of downloads, which is reported."""
+    text = ""
+    for line in map(str.strip, process.stdout or ()):
+        if found := _PROGRESS.fullmatch(line):
+            report(Step(text, int(found[1]), int(found[2])))
+            continue
+        text = _told(line)
+        if text:
+            report(Step(text))
+        yield line
+
+
+def _told(line: str) -> str:
+    """A line of pip's, in a few words; empty when it is of no interest."""
+    verb, _, rest = line.partition(" ")
+    if verb == "Collecting":
+        return f"Resolving {rest.split(' (')[0]}"
+    if verb == "Downloading":
+        return f"Downloading {rest.partition('-')[0]} {rest[rest.rfind('(') :]}".rstrip()
+    if line.startswith("Installing collected packages"):
+        return f"Installing {line.count(',') + 1} packages"
+    return ""
+
+
+def _pins() -> dict[str, str]:
+    """Each distribution's pin, such as `==2.4.6`; where there are several, the first."""
+    found: dict[str, str] = {}
+    for line in PINS.read_text().splitlines():
+        if line and not line.startswith("#"):
+            name, _, version = line.partition(";")[0].strip().partition("==")
+            found.setdefault(name, f"=={version}")
+    return found
+
+
+def _normal(requirement: str) -> str:
+    return re.sub(r"[-_.]+", "-", requirement.partition("[")[0]).lower()
+
+
+def _show_ffmpeg(environment: Environment) -> None:
+    """Puts the ffmpeg that a library brings along where programs are looked for."""
+    link = Path(environment.python).with_name("ffmpeg")
+    program = environment.answer(_FFMPEG)
+    if program and not link.exists():
+        link.unlink(missing_ok=True)
+        link.symlink_to(program)
