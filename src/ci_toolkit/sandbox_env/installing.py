@@ -5,6 +5,7 @@ import subprocess
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from platform import machine
 from typing import Final
 
 from ci_toolkit.errors import ConfigurationError
@@ -20,6 +21,7 @@ RUNTIME: Final = ("deno", "ipykernel", "jupyter_client", "tree-sitter", "tree-si
 """What the local sandbox itself needs in the environment; the extra `local` is held to it."""
 
 _PROGRESS = re.compile(r"Progress (\d+) of (\d+)")
+_MACHINE = re.compile(r'platform_machine (==|!=) "(\w+)"')
 _ERRORS_KEPT = 12
 _FFMPEG = "import imageio_ffmpeg; print(imageio_ffmpeg.get_ffmpeg_exe())"
 
@@ -40,10 +42,10 @@ class Step:
 
 
 def requirements(libraries: Iterable[Library]) -> tuple[str, ...]:
-    """What has to be asked of an installer, each with its pinned version."""
+    """What has to be asked of an installer for this machine, each with its pinned version."""
     pins = _pins()
     names = [*RUNTIME, *(library.requirement for library in libraries)]
-    return tuple(f"{name}{pins[_normal(name)]}" for name in names)
+    return tuple(f"{name}=={pins[_normal(name)]}" for name in names)
 
 
 def install(
@@ -71,9 +73,9 @@ def install(
     """
     report(Step(f"Seeing to the environment {environment.path}"))
     environment.make(base)
-    pip = f"pip{_pins()['pip']}"
-    if environment.answer("import pip; print(pip.__version__)") != pip.removeprefix("pip=="):
-        _pip(environment, [pip], report)
+    pip = _pins()["pip"]
+    if environment.answer("import pip; print(pip.__version__)") != pip:
+        _pip(environment, [f"pip=={pip}"], report)
     installed = _pip(environment, ["--constraint", str(PINS), *requirements(libraries)], report)
     _show_ffmpeg(environment)
     return installed
@@ -132,13 +134,21 @@ def _told(line: str) -> str:
 
 
 def _pins() -> dict[str, str]:
-    """Each distribution's pin, such as `==2.4.6`; where there are several, the first."""
-    found: dict[str, str] = {}
+    """The version of each distribution on this machine."""
+    found = {}
     for line in PINS.read_text().splitlines():
-        if line and not line.startswith("#"):
-            name, _, version = line.partition(";")[0].strip().partition("==")
-            found.setdefault(name, f"=={version}")
+        pin, _, marker = line.partition(";")
+        if line.startswith("#") or not _holds(marker):
+            continue
+        name, _, version = pin.strip().partition("==")
+        found[name] = version
     return found
+
+
+def _holds(marker: str) -> bool:
+    """Whether a pin's condition, of the one kind that there is, is true here."""
+    found = _MACHINE.fullmatch(marker.strip())
+    return not marker or (found is not None and (machine() == found[2]) is (found[1] == "=="))
 
 
 def _normal(requirement: str) -> str:
