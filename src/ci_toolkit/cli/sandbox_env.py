@@ -100,9 +100,8 @@ def _install(
 
         def report(step: Step) -> None:
             nonlocal said
-            progress.update(
-                task, description=step.text, completed=step.done, total=step.total or None
-            )
+            progress.update(task, description=step.text, completed=step.done)
+            progress.tasks[0].total = step.total or None
             if disable and step.text != said and "Resolving" not in step.text:
                 console.print(step.text, highlight=False)
             said = step.text

@@ -3,6 +3,7 @@
 import re
 import subprocess
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from platform import machine
@@ -22,6 +23,8 @@ RUNTIME: Final = ("deno", "ipykernel", "jupyter_client", "tree-sitter", "tree-si
 
 _PROGRESS = re.compile(r"Progress (\d+) of (\d+)")
 _MACHINE = re.compile(r'platform_machine (==|!=) "(\w+)"')
+_PIP_VERSION = "import pip; print(pip.__version__)"
+_TELLS_PROGRESS = (24, 1)
 _ERRORS_KEPT = 12
 _FFMPEG = "import imageio_ffmpeg; print(imageio_ffmpeg.get_ffmpeg_exe())"
 
@@ -73,21 +76,28 @@ def install(
     """
     report(Step(f"Seeing to the environment {environment.path}"))
     environment.make(base)
-    pip = _pins()["pip"]
-    if environment.answer("import pip; print(pip.__version__)") != pip:
-        _pip(environment, [f"pip=={pip}"], report)
+    _renew_pip(environment, report)
     installed = _pip(environment, ["--constraint", str(PINS), *requirements(libraries)], report)
     _show_ffmpeg(environment)
     return installed
 
 
+def _renew_pip(environment: Environment, report: Callable[[Step], None]) -> None:
+    """Makes pip the pinned one, where that can be had; it is only for telling more."""
+    pinned = _pins()["pip"]
+    if environment.answer(_PIP_VERSION) != pinned:
+        with suppress(ConfigurationError):
+            _pip(environment, [f"pip=={pinned}"], report)
+
+
 def _pip(
     environment: Environment, words: list[str], report: Callable[[Step], None]
 ) -> tuple[str, ...]:
-    command = [environment.python, "-m", "pip", "install", "--no-input", "--only-binary", ":all:"]
-    command += ["--disable-pip-version-check", "--no-color", *words]
-    if words[0] == "--constraint":  # the pip that comes with Python may be too old for it
-        command += ["--progress-bar", "raw"]
+    version = environment.answer(_PIP_VERSION).split(".")
+    progress = "raw" if tuple(map(int, version[:2])) >= _TELLS_PROGRESS else "off"
+    command = [environment.python, "-u", "-m", "pip", "install", "--no-input", "--no-color"]
+    command += ["--only-binary", ":all:", "--disable-pip-version-check"]
+    command += ["--progress-bar", progress, *words]
     last: list[str] = []
     installed: tuple[str, ...] = ()
     with subprocess.Popen(  # noqa: S603 - the environment's own pip
@@ -104,7 +114,10 @@ def _pip(
                 installed = tuple(line.split()[2:])
     if process.returncode != 0:
         errors = [line for line in last if line.startswith("ERROR:")] or last
-        raise ConfigurationError("pip could not install the libraries:\n" + "\n".join(errors))
+        said = "\n".join(errors)
+        raise ConfigurationError(
+            f"pip could not install the libraries; what is there is kept for a second try:\n{said}"
+        )
     return installed
 
 
@@ -115,8 +128,8 @@ def _lines(process: "subprocess.Popen[str]", report: Callable[[Step], None]) -> 
         if found := _PROGRESS.fullmatch(line):
             report(Step(text, int(found[1]), int(found[2])))
             continue
-        text = _told(line)
-        if text:
+        if told := _told(line):
+            text = told
             report(Step(text))
         yield line
 

@@ -144,8 +144,9 @@ assert etree.RelaxNG(grammar).validate(tree)
         "takes links and a table out of a web page",
         """
 from bs4 import BeautifulSoup
-html = "<p>See <a href='/one'>one</a>, <a href='/two'>two</a><table><tr><td>4<td>2</table>"
-page = BeautifulSoup(html, "lxml")
+html = "<p>See <a href='/one'>one</a>, <a href='/two'>two</a></p>"
+html += "<table><tr><td>4</td><td>2</td></tr></table>"
+page = BeautifulSoup(html, "html.parser")
 assert [link["href"] for link in page.select("p a")] == ["/one", "/two"]
 assert [cell.get_text() for cell in page.find_all("td")] == ["4", "2"]
 """,
