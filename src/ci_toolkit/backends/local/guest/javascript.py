@@ -32,6 +32,7 @@ __all__ = ["DenoKernel"]
 
 PRELUDE = [Path(__file__).with_name(name) for name in ("prelude.js", "packages.js")]
 START_SECONDS = 30.0
+START_TRIES = 3
 REPORT_SECONDS = 2.0
 DRAIN_SECONDS = 2.0
 CELLS_KEPT = 500
@@ -222,6 +223,17 @@ class DenoKernel(Kernel):
         Raises:
             RuntimeError: It did not come to life.
         """
+        for _ in range(START_TRIES - 1):
+            try:
+                return self._start_once()
+            except RuntimeError as error:
+                # On a shared network somebody else can be the first to take a port.
+                if "AddrInUse" not in str(error):
+                    raise
+                self._lost = False
+        return self._start_once()
+
+    def _start_once(self) -> DenoProcess:
         self._apart.mkdir(parents=True, exist_ok=True)
         (self._apart / "package.json").write_text("{}", encoding="utf-8")
         pipes = Pipes()

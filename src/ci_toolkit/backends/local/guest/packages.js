@@ -4,7 +4,7 @@
 // working directory, and `npm:` imports are installed into the folder apart.
 function packages({ directory, apart }) {
   const { spawnSync } = process.getBuiltinModule("node:child_process");
-  const { existsSync, readFileSync, realpathSync } = process.getBuiltinModule("node:fs");
+  const { existsSync, readFileSync, realpathSync, rmSync, writeFileSync } = process.getBuiltinModule("node:fs");
   const { createRequire, isBuiltin, registerHooks } = process.getBuiltinModule("node:module");
   const { dirname, join } = process.getBuiltinModule("node:path");
   const { fileURLToPath, pathToFileURL } = process.getBuiltinModule("node:url");
@@ -71,6 +71,7 @@ function packages({ directory, apart }) {
   // ---- `npm:` imports.
 
   const deno = (...words) => spawnSync(Deno.execPath(), words, { cwd: apart });
+  const manifest = join(apart, "package.json");
   const installed = new Map();
   // Gives the specifier without version, as it is found in the folder apart.
   const install = (specifier) => {
@@ -79,7 +80,11 @@ function packages({ directory, apart }) {
     const [, name, version, inner] = found;
     if (!installed.has(name) || (version && installed.get(name) !== version)) {
       const wanted = `npm:${name}${version ? `@${version}` : ""}`;
+      const before = readFileSync(manifest);
       if (deno("add", "--quiet", wanted).status !== 0) {
+        // What it has begun would stay in its way.
+        writeFileSync(manifest, before);
+        rmSync(join(apart, "node_modules/.deno/.setup-cache.bin"), { force: true });
         // This one tells why.
         const said = String(deno("cache", "--quiet", "--node-modules-dir=none", wanted).stderr);
         refuse(`Cannot install '${wanted}': ${said.replace(/\n\s*Stack backtrace:[^]*/, "").trim()}`);
@@ -118,9 +123,10 @@ function packages({ directory, apart }) {
     return urlOf(find(specifier, directory, context.conditions));
   };
   const resolve = (specifier, context, next) => {
-    const { conditions, parentURL } = context;
-    if (!conditions.includes("import") || isBuiltin(specifier)) return next(specifier, context);
-    const url = parentURL ? next(specifier, context).url : locate(specifier, context, next);
+    const isPath = /^\.{0,2}\//.test(specifier);
+    const isImport = context.conditions.includes("import") && !isBuiltin(specifier);
+    if (!isImport || (context.parentURL && !isPath)) return next(specifier, context);
+    const url = context.parentURL ? next(specifier, context).url : locate(specifier, context, next);
     const file = fileOf(url);
     const isUsers = file && !file.includes("/node_modules/") && isCommonJs(file);
     return { url: isUsers ? facade(file) : url, shortCircuit: true };
