@@ -68,6 +68,15 @@ def test_the_page_on_backends_runs(block: str) -> None:
     run(block, {"__name__": "documentation"})
 
 
+@pytest.mark.local
+def test_the_page_on_languages_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    (block,) = blocks("docs/languages.md")
+
+    run(block, {})
+
+    assert "TypeScript: line 1, column 12: Argument of type" in capsys.readouterr().out
+
+
 def test_links_between_pages_lead_somewhere() -> None:
     pages = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
     links = [
