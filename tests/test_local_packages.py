@@ -8,6 +8,7 @@ import re
 import shutil
 import tarfile
 import threading
+import time
 from collections.abc import Iterator
 from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -84,6 +85,9 @@ def run() -> Iterator[Session]:
     backend = LocalBackend()
     session = Session(backend.start(name="packages"))
     session("'the kernel starts before there is a package'")
+    for _ in range(5):  # and the check of types, which may come too late at first
+        if session("const ready: number = 'no'", "typescript").stderr:
+            break
     session.write(
         {
             f"node_modules/{path}": content if isinstance(content, str) else json.dumps(content)
@@ -132,6 +136,29 @@ def test_files_of_the_user_import_packages_and_each_other(run: Session) -> None:
         ;[tool, plain, modern, typed, require('./plain.js').plain].join(' ')
     """
     assert run(code, "typescript") == Seen("'esm function true function function'\n")
+
+
+def test_a_file_that_was_changed_is_read_again(run: Session) -> None:
+    assert "Module not found" in run("import { a } from './late.mjs'").stderr
+    run.write(
+        {"late.mjs": "export const a = 1", "c.js": "exports.c = 1", "t.ts": "export let t = 1"}
+    )
+    types = "import { t } from './t.ts'; t.toFixed(1)"
+    assert run("import { a } from './late.mjs'; a") == Seen("1\n")
+    assert run("import { c } from './c.js'; c + require('./c.js').c") == Seen("2\n")
+    assert run(types, "typescript") == Seen("'1.0'\n")
+    time.sleep(0.05)  # the clock of files ticks slower than this
+    run.write({"late.mjs": "export const a = 2", "c.js": "exports.c = 2; exports.d = 3"})
+    run.write({"t.ts": "export let t = 'x', u = 5"})
+    assert run("import { a } from './late.mjs'; a") == Seen("2\n")
+    assert run("require('./c.js').d") == Seen("3\n")
+    assert run("import { c, d } from './c.js'; c + d") == Seen("5\n")
+    types = "import { t, u } from './t.ts'; const s: string = u; [t.toUpperCase(), u]"
+    assert run(types, "typescript") == Seen(
+        "[ 'X', 5 ]\n",
+        "TypeScript: line 1, column 38: Type 'number' is not assignable to type 'string'. "
+        "(TS2322)\n",
+    )
 
 
 def test_a_package_that_is_not_there_is_told_with_the_ways_to_get_it(run: Session) -> None:

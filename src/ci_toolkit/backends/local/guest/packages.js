@@ -4,7 +4,7 @@
 // working directory, and `npm:` imports are installed into the folder apart.
 function packages({ directory, apart }) {
   const { spawnSync } = process.getBuiltinModule("node:child_process");
-  const { existsSync, readFileSync, realpathSync, rmSync, writeFileSync } = process.getBuiltinModule("node:fs");
+  const { existsSync, readFileSync, realpathSync, rmSync, statSync, writeFileSync } = process.getBuiltinModule("node:fs");
   const { createRequire, isBuiltin, registerHooks } = process.getBuiltinModule("node:module");
   const { dirname, join } = process.getBuiltinModule("node:path");
   const { fileURLToPath, pathToFileURL } = process.getBuiltinModule("node:url");
@@ -103,18 +103,35 @@ function packages({ directory, apart }) {
     if (type || file.endsWith(".cjs")) return type !== "module" || file.endsWith(".cjs");
     return !/^\s*(import\b\s*[^(.\s]|export\b)/m.test(readFileSync(file, "utf8"));
   };
-  const facade = (file) => {
+  const facade = (file, version) => {
     const names = Object.keys(Object(load(file))).filter((name) => name !== "default");
     const lines = names.map((name, n) => {
       const word = JSON.stringify(name);
       return `const _${n} = it[${word}]; export { _${n} as ${word} };`;
     });
-    const start = `const it = globalThis.__ci_require(${JSON.stringify(file)}); export default it;`;
+    const start = `// ${version}\nconst it = globalThis.__ci_require(${JSON.stringify(file)}); export default it;`;
     return `data:text/javascript,${encodeURIComponent([start, ...lines].join("\n"))}`;
   };
 
-  const fileOf = (url) => url?.startsWith("file:") ? fileURLToPath(url) : "";
-  const urlOf = (file) => isCommonJs(file) ? facade(file) : pathToFileURL(file).href;
+  // ---- A program that is started again reads its files again: so does a cell what has changed.
+
+  const versions = new Map();
+  const versionOf = (file) => {
+    const changed = statSync(file, { throwIfNoEntry: false })?.mtimeMs;
+    const seen = versions.get(file) ?? { changed, number: 0 };
+    if (seen.changed !== changed) {
+      seen.number += 1;
+      delete load.cache[file];
+    }
+    versions.set(file, { ...seen, changed });
+    return seen.number;
+  };
+
+  const fileOf = (url) => {
+    const file = url?.startsWith("file:") ? fileURLToPath(url) : "";
+    return file.includes("/node_modules/") ? "" : file;
+  };
+  const urlOf = (file) => isCommonJs(file) ? facade(file, 0) : pathToFileURL(file).href;
   // A cell has no URL, and is in the working directory.
   const locate = (specifier, context, next) => {
     if (specifier.startsWith("npm:")) return urlOf(find(install(specifier), apart, context.conditions));
@@ -123,15 +140,30 @@ function packages({ directory, apart }) {
     return urlOf(find(specifier, directory, context.conditions));
   };
   const resolve = (specifier, context, next) => {
+    const { conditions, parentURL } = context;
     const isPath = /^\.{0,2}\//.test(specifier);
-    const isImport = context.conditions.includes("import") && !isBuiltin(specifier);
-    if (!isImport || (context.parentURL && !isPath)) return next(specifier, context);
-    const url = context.parentURL ? next(specifier, context).url : locate(specifier, context, next);
-    const file = fileOf(url);
-    const isUsers = file && !file.includes("/node_modules/") && isCommonJs(file);
-    return { url: isUsers ? facade(file) : url, shortCircuit: true };
+    if (isBuiltin(specifier) || (parentURL && !isPath)) return next(specifier, context);
+    const isImport = conditions.includes("import");
+    const found = !isImport || parentURL ? next(specifier, context) : { url: locate(specifier, context, next) };
+    const file = fileOf(found.url);
+    const version = file ? versionOf(file) : 0;
+    if (!isImport || !file) return { ...found, shortCircuit: true };
+    if (isCommonJs(file)) return { url: facade(file, version), shortCircuit: true };
+    return { url: found.url + (version ? `?${version}` : ""), shortCircuit: true };
   };
 
+  // A file that was required once does not come by the hook again.
+  const { require } = globalThis;
+  const requireAgain = (id) => {
+    try {
+      if (/^\.{0,2}\//.test(id)) versionOf(load.resolve(id));
+    } catch {
+      // Then there is none, as is told next.
+    }
+    return require(id);
+  };
+
+  Object.assign(globalThis, { require: Object.assign(requireAgain, require, { main: require.main }) });
   Object.defineProperty(globalThis, "__ci_require", { value: load });
   Deno.chdir(directory);
   registerHooks({ resolve });
