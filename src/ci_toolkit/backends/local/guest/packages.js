@@ -149,7 +149,8 @@ function packages({ directory, apart }) {
     const version = file ? versionOf(file) : 0;
     if (!isImport || !file) return { ...found, shortCircuit: true };
     if (isCommonJs(file)) return { url: facade(file, version), shortCircuit: true };
-    return { url: found.url + (version ? `?${version}` : ""), shortCircuit: true };
+    const mark = found.url.includes("?") ? "&" : "?";
+    return { url: found.url + (version ? mark + version : ""), shortCircuit: true };
   };
 
   // A file that was required once does not come by the hook again.
