@@ -5,14 +5,15 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench bubblewrap clean
+.PHONY: help demo test check format bench notebooks bubblewrap clean
 
 help:
 	@echo "make demo    two agents analyse real data in a real sandbox; the results lie in ./workspace"
 	@echo "make test    every check and every test"
 	@echo "make check   the quick inner loop: lint, types, fast tests"
-	@echo "make bench   the benchmarks, side by side with bare jupyter_client"
+	@echo "make bench   the benchmarks, side by side with peers"
 	@echo "make format  formats the code"
+	@echo "make notebooks  runs the notebooks again and keeps what they print"
 
 $(READY): pyproject.toml
 	@echo "Making $(VENV) and installing packages into it; this takes a minute or two ..."
@@ -37,16 +38,21 @@ check: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest -q -m "not local"
+	$(BIN)/pytest -q -n auto --maxprocesses 4 --dist loadfile -m "not local"
 
 test: $(READY) bubblewrap
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest
+	$(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile
 
 bench: $(READY) bubblewrap
 	$(BIN)/python benchmarks/call_overhead.py
+	$(BIN)/python benchmarks/at_most_once.py
+	$(BIN)/python benchmarks/session_starts.py
+
+notebooks: $(READY) bubblewrap
+	$(BIN)/python notebooks/run.py
 
 format: $(READY)
 	$(BIN)/ruff check --fix .

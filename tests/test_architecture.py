@@ -162,6 +162,7 @@ PLAN: dict[str, set[str]] = {
         "workspaces",
         *FOUNDATIONS,
     },
+    "sandbox_env": {"backends.base", "libraries", *FOUNDATIONS},
     "cli": {
         "backends.agentcore",
         "backends.local",
@@ -175,6 +176,8 @@ PLAN: dict[str, set[str]] = {
         "routing",
         "skill",
         "terminal",
+        "libraries",
+        "sandbox_env",
         "workspaces",
         "backends.base",
         *FOUNDATIONS,

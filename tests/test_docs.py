@@ -140,6 +140,14 @@ def test_the_page_on_foreign_sandboxes_runs(number: int) -> None:
     assert "outcome" not in names or names["outcome"].text == "42"
 
 
+def test_the_page_on_languages_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    (block,) = blocks("docs/languages.md")
+
+    run(block, {})
+
+    assert "TypeScript: line 1, column 12: Argument of type" in capsys.readouterr().out
+
+
 def test_links_between_pages_lead_somewhere() -> None:
     pages = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
     links = [

@@ -4,6 +4,7 @@
 import importlib
 import os
 import re
+import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -484,6 +485,19 @@ def test_the_death_of_the_process_is_told_and_the_next_run_starts_anew(
     code = 'console.log("before"); Deno.kill(Deno.pid, "SIGKILL"); for (;;) {}'
     assert run(code) == Seen("before\n", "", -9, "died", state_kept=False)
     assert run("1") == Seen("1\n", restarted=True)
+
+
+def test_a_port_that_somebody_else_took_first_costs_another_try_and_nothing_more(
+    start: Callable[[], Kernel], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = start()
+    module, taken = guest_module("deno_process"), socket.create_server(("127.0.0.1", 0))
+    free, port = module._connection, taken.getsockname()[1]
+    first = iter([{**free(), "shell_port": port}])
+    monkeypatch.setattr(module, "_connection", lambda: next(first, None) or free())
+    assert run("let kept = 1") == Seen()
+    assert run("kept") == Seen("1\n")
+    taken.close()
 
 
 def test_closing_ends_the_process(start: Callable[[], Kernel]) -> None:

@@ -304,13 +304,15 @@ def test_a_workspace_that_cannot_be_written_fails_the_push_and_the_file_stays(
     workspace = DirectoryWorkspace(tmp_path / "w")
     interpreter = CodeInterpreter(backend, workspace)
     interpreter.call("execute_command", {"command": "echo 1 > a.txt"}, scope=scope)
-    (tmp_path / "w" / "ada").mkdir(parents=True)
-    (tmp_path / "w" / "ada" / "thread-1").write_text("in the way")
+    folder = tmp_path / "w" / "ada" / "thread-1"
+    folder.rename(tmp_path / "aside")
+    folder.write_text("in the way")
 
     outcome = interpreter.call("ci_push_to_workspace", {"paths": ["a.txt"]}, scope=scope)
 
     assert outcome.is_error
-    (tmp_path / "w" / "ada" / "thread-1").unlink()
+    folder.unlink()
+    (tmp_path / "aside").rename(folder)
     again = interpreter.call("ci_push_to_workspace", {"paths": ["a.txt"]}, scope=scope)
     assert not again.is_error
     interpreter.close(scope)

@@ -800,6 +800,7 @@ def test_a_conversation_saves_to_s3_and_is_restored_after_a_loss(remote: Any, sc
     assert (again.is_error, "a,b\n1,2" in again.text) == (False, True), again.text
     assert keys(workspace) == [
         "ada/thread-1/code-interpreter/out.csv",
+        "ada/thread-1/sandboxes/main/record.json",
         "ada/thread-1/state/manifest.json",
         "ada/thread-1/uploads/in.csv",
     ]

@@ -302,6 +302,24 @@ def test_a_call_that_is_cancelled_while_it_waits_never_runs(
     assert "execute_code" not in {each.verb for each in backend.calls}
 
 
+def test_a_loss_is_told_with_the_first_call_that_is_not_cancelled(
+    call: Call, interpreter: CodeInterpreter, scope: Scope, backend: InMemoryBackend
+) -> None:
+    cancellation = Cancellation()
+
+    def cancelled(_: Request) -> str:
+        cancellation.cancel()
+        return "never heard"
+
+    backend.reply("wait()", cancelled)
+    call("execute_code", code="x = 1")
+    lose(backend)
+    interpreter.call("execute_code", {"code": "wait()"}, scope=scope, cancellation=cancellation)
+
+    assert call("execute_code", code="print('on')").text.startswith(LOST)
+    assert call("execute_code", code="print('on')").text == "on"
+
+
 def test_calls_of_one_session_run_one_at_a_time_and_of_two_sessions_side_by_side(
     interpreter: CodeInterpreter, backend: InMemoryBackend, scope: Scope
 ) -> None:

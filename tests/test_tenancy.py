@@ -9,10 +9,18 @@ from typing import Any
 import pytest
 
 from ci_toolkit import CodeInterpreter, Limits, Outcome, Scope
-from ci_toolkit.backends.base import Abilities
+from ci_toolkit.backends.base import Abilities, Sandbox
 from ci_toolkit.backends.memory import InMemoryBackend, InMemorySandbox
-from ci_toolkit.errors import QuotaExceededError, SandboxLostError
+from ci_toolkit.errors import (
+    AccessDeniedError,
+    CancelledCallError,
+    OutcomeUnknownError,
+    QuotaExceededError,
+    SandboxLostError,
+    WorkspaceError,
+)
 from ci_toolkit.workspaces import InMemoryWorkspace
+from ci_toolkit.workspaces.base import StoredFile
 
 SCOPE = Scope(user_id="ada", session_id="thread-1")
 RECORD = "ada/thread-1/sandboxes/main/record.json"
@@ -105,6 +113,66 @@ class TestAnotherProcess:
         assert run(interpreters[1], "print(x)") == "7"
         assert len(backend.sandboxes) == 1
 
+    def test_that_loses_the_sandbox_at_the_same_moment_is_not_told_what_the_other_one_is(
+        self, workspace: InMemoryWorkspace
+    ) -> None:
+        both = threading.Barrier(2, timeout=20)
+
+        class Meeting(InMemoryBackend):
+            def start(self, *, name: str) -> InMemorySandbox:
+                sandbox = super().start(name=name)
+                if self.started in (2, 3):
+                    both.wait()
+                return sandbox
+
+        backend = Meeting(run_python=True)
+        interpreters = [CodeInterpreter(backend, workspace) for _ in range(2)]
+        for interpreter in interpreters:
+            run(interpreter, "x = 1")
+        backend.lose(backend.sandboxes[0])
+        said: list[str] = []
+        threads = [
+            threading.Thread(target=lambda i=i: said.append(run(i, "print('on')")))
+            for i in interpreters
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+        assert sorted(text.startswith(LOST) for text in said) == [False, True]
+        assert len(backend.sandboxes) == 1
+
+    def test_attaches_to_the_one_that_came_in_place_of_what_it_found(
+        self, new: New, backend: InMemoryBackend, workspace: InMemoryWorkspace
+    ) -> None:
+        run(new(), "x = 1")
+        attach = backend.attach
+
+        def replaced_meanwhile(sandbox_id: str) -> InMemorySandbox:
+            found = attach(sandbox_id)
+            if backend.started == 1:
+                backend.start(name="another process's").execute_code("x = 2", timeout=10)
+                before = b"".join(workspace.open(RECORD))
+                after = before.replace(sandbox_id.encode(), backend.sandboxes[1].id.encode())
+                workspace.put(RECORD, [after])
+            return found
+
+        backend.attach = replaced_meanwhile  # type: ignore[method-assign]
+
+        assert run(new(), "print(x)") == "2"
+        assert backend.started == 2
+
+    def test_goes_on_in_a_new_sandbox_where_it_may_not_ask_for_the_recorded_one(
+        self, new: New, backend: InMemoryBackend
+    ) -> None:
+        run(new(), "x = 1")
+        backend.fail("attach", AccessDeniedError("no GetCodeInterpreterSession"), times=None)
+        second = new()
+
+        assert run(second, "print('on')").startswith(LOST)
+        assert run(second, "print('on')") == "on"
+
     def test_does_not_bring_an_upload_that_is_there_already(
         self, new: New, backend: InMemoryBackend
     ) -> None:
@@ -158,6 +226,23 @@ class TestAnotherProcess:
         second._sessions.close()
         assert not backend.sandboxes
 
+    @pytest.mark.parametrize("when", ["before", "after"])
+    def test_keeps_what_it_takes_over_while_another_session_of_the_interpreter_ends(
+        self, new: New, backend: InMemoryBackend, workspace: InMemoryWorkspace, when: str
+    ) -> None:
+        # As where a call comes while its session is ended for being idle.
+        interpreter = new()
+        run(interpreter, "x = 1")
+        (idle,) = interpreter._sessions._take(lambda _: True)
+        if when == "before":
+            assert run(interpreter, "print(x)") == "1"
+            idle.close_if_owned()
+            assert run(interpreter, "print(x)") == "1"
+        else:
+            idle.close_if_owned()
+            assert run(interpreter, "print('on')").startswith(LOST)
+            assert "attach" not in verbs(backend)
+
     def test_goes_on_with_what_was_detached(self, new: New, backend: InMemoryBackend) -> None:
         first = new()
         run(first, "x = 1")
@@ -177,6 +262,91 @@ class TestAnotherProcess:
 
         assert not backend.sandboxes
         assert run(second, "print('on')").startswith(LOST)
+
+
+def test_a_closed_session_leaves_the_sandbox_of_the_next_one_alone(
+    new: New, backend: InMemoryBackend
+) -> None:
+    interpreter = new()
+    run(interpreter, "x = 1")
+
+    def closed_meanwhile(sandbox: Sandbox) -> None:
+        interpreter.close(SCOPE)
+        run(interpreter, "y = 2")
+        sandbox.execute_code("print(y)", timeout=10)
+
+    with pytest.raises(CancelledCallError):
+        interpreter.with_sandbox(closed_meanwhile, scope=SCOPE)
+
+    assert run(interpreter, "print(y)") == "2"
+    assert backend.started == 2
+
+
+def test_a_conversation_goes_on_where_nothing_can_be_written(backend: InMemoryBackend) -> None:
+    class ReadOnly(InMemoryWorkspace):
+        def put(self, key: str, *_: object, **__: object) -> StoredFile:
+            raise WorkspaceError(f"{key}: read-only file system")
+
+    with CodeInterpreter(backend, ReadOnly()) as interpreter:
+        assert run(interpreter, "x = 1; print(x)") == "1"
+        near_its_end(interpreter)
+        assert run(interpreter, "print(x)").startswith(REPLACED)
+        backend.lose(backend.sandboxes[0])
+        assert run(interpreter, "print('on')").startswith(LOST)
+    assert not backend.sandboxes
+
+
+def test_a_conversation_goes_on_where_a_saved_file_was_removed_from_the_workspace(
+    interpreter: CodeInterpreter, backend: InMemoryBackend, workspace: InMemoryWorkspace
+) -> None:
+    for name in ("gone.txt", "there.txt"):
+        run(interpreter, f"open({name!r}, 'w').write('x')", output_filename=name)
+    workspace.delete("ada/thread-1/code-interpreter/gone.txt")
+    backend.lose(backend.sandboxes[0])
+
+    text = run(interpreter, "import os; print(os.listdir())")
+
+    assert text.startswith(LOST)
+    assert text.endswith("Restored: there.txt. Could not be restored: gone.txt.\n['there.txt']")
+    assert run(interpreter, "print('on')") == "on"
+
+
+def test_an_upload_that_did_not_arrive_is_not_said_to_be_back() -> None:
+    class Taken(InMemoryBackend):
+        def start(self, *, name: str) -> InMemorySandbox:
+            sandbox = super().start(name=name)
+            sandbox.files.write("taken/by", b"a directory")
+            return sandbox
+
+    backend = Taken(run_python=True)
+    with CodeInterpreter(backend) as interpreter:
+        for name in ("taken", "free"):
+            interpreter.upload(name, b"1", scope=SCOPE)
+        run(interpreter, "1")
+        backend.lose(backend.sandboxes[0])
+
+        text = run(interpreter, "print('on')")
+
+    assert "Restored: free." in text
+    assert "The upload 'taken' is not there: " in text
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (SandboxLostError("gone", may_have_run=True), LOST),
+        (OutcomeUnknownError("it may have been done"), "Error: The code interpreter is not avail"),
+    ],
+)
+def test_what_fails_before_the_run_is_never_said_to_have_run(
+    interpreter: CodeInterpreter, backend: InMemoryBackend, error: Exception, said: str
+) -> None:
+    run(interpreter, "x = 1")
+    interpreter.upload("a.txt", b"a", scope=SCOPE)
+    backend.fail("write_files", error)
+
+    assert run(interpreter, "print('on')").startswith(said)
+    assert run(interpreter, "print(open('a.txt').read())").endswith("a")
 
 
 def test_the_records_of_branches_do_not_pile_up(

@@ -32,7 +32,7 @@ def test_what_was_printed_before_an_exception_is_kept(call: Call) -> None:
 
 def test_a_run_that_prints_nothing_says_so(call: Call) -> None:
     assert call("execute_code", code="x = 1").text == (
-        "It ran, and printed nothing. Use print() to see values."
+        "It ran, and printed nothing. Print what you want to see."
     )
 
 

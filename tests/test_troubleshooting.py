@@ -5,8 +5,6 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).parent.parent
 SOURCE = ROOT / "src" / "ci_toolkit"
 PAGE = (ROOT / "docs" / "troubleshooting.md").read_text()
@@ -77,13 +75,20 @@ def sentences_for_models() -> Iterator[str]:
 
 MESSAGES = sorted({text for text in configuration_errors() if re.search("[a-z]{3}", text)})
 SENTENCES = sorted(set(sentences_for_models()))
+TEXT = plain(PAGE)
 
 
-@pytest.mark.parametrize("message", MESSAGES)
-def test_every_configuration_error_is_explained(message: str) -> None:
-    assert message in plain(PAGE)
+def test_every_configuration_error_is_explained() -> None:
+    assert len(MESSAGES) > 50
+    assert [message for message in MESSAGES if message not in TEXT] == []
 
 
-@pytest.mark.parametrize("sentence", SENTENCES)
-def test_every_fixed_sentence_for_models_is_explained(sentence: str) -> None:
-    assert sentence in plain(PAGE)
+def test_every_fixed_sentence_for_models_is_explained() -> None:
+    assert len(SENTENCES) > 20
+    assert [sentence for sentence in SENTENCES if sentence not in TEXT] == []
+
+
+def test_no_message_is_explained_that_nobody_raises() -> None:
+    explained = re.findall(r"^\| `([^`]+)` \|", PAGE.partition("## For the model")[0], re.M)
+
+    assert [message for message in map(plain, explained) if message not in MESSAGES] == []

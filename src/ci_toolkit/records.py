@@ -49,8 +49,8 @@ class Record(BaseModel):
     Attributes:
         scope: `digest_of` the scope that it belongs to.
         backend: The backend's name.
-        sandbox: What `Backend.attach` takes.
-        owner: The interpreter that started it, or attached to it last, and that ends it.
+        sandbox: What `Backend.attach` takes; empty when it was ended.
+        owner: The session object that started it, or attached to it last, and that ends it.
         began: Seconds since the epoch when it was started.
         uploads: What was brought into it, by name.
     """

@@ -37,7 +37,7 @@ _SEQUENCE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _MOST_PICTURE_BYTES = 3_500_000
 
-_SILENT = "It ran, and printed nothing. Use print() to see values."
+_SILENT = "It ran, and printed nothing. Print what you want to see."
 _NEW = "Files are kept, and the next call starts a new process."
 _KEPT = "Variables and files of before are kept."
 _NOT_KEPT = (

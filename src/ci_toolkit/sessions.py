@@ -69,7 +69,8 @@ class Session:
         sandbox turns out to be gone before anything ran is done once more in a new one.
 
         Returns:
-            What `work` returned, and what the model has to be told first.
+            What `work` returned, and what the model has to be told first. After a cancelled call
+            the next one is told.
 
         Raises:
             CancelledCallError: Cancelled while waiting.
@@ -86,7 +87,8 @@ class Session:
                 value = self._work(work, cancellation)
             finally:
                 self.used = time.monotonic()
-            return value, self._tenancy.take_notes()
+            # Nobody may hear the answer of a call that was cancelled.
+            return value, () if cancellation.cancelled else self._tenancy.take_notes()
 
     def is_unchanged_upload(self, path: str, digest: str) -> bool:
         """Whether a sandbox file is an upload as the user sent it."""
@@ -98,7 +100,7 @@ class Session:
 
     def close_if_owned(self) -> None:
         """As `close`, but a sandbox that another process has taken over goes on."""
-        self._tenancy.leave(end=self._tenancy.owns())
+        self._tenancy.leave(end=self._tenancy.release())
 
     def detach(self) -> None:
         """Lets go of the sandbox, which goes on where it can, for another process to find."""
@@ -193,9 +195,10 @@ class Sessions:
         if self._timer is None and self._sessions:
             wait = min(self._place.limits.idle_seconds, _LONGEST_LOOK)
             # Whoever drops the sessions ends them; a timer must not keep them alive.
-            self._timer = Timer(wait, _look, [WeakMethod(self._end_idle)])
-            self._timer.daemon = True
-            self._timer.start()
+            timer = Timer(wait, _look, [WeakMethod(self._end_idle)])
+            timer.daemon = True
+            timer.start()
+            self._timer = timer
 
     def _end_idle(self) -> None:
         latest = time.monotonic() - self._place.limits.idle_seconds

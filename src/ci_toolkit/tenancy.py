@@ -14,8 +14,11 @@ from ci_toolkit.backends.base import Backend, Sandbox
 from ci_toolkit.backends.detaching import Detaching
 from ci_toolkit.carrying import carry_files, carry_variables
 from ci_toolkit.errors import (
+    AccessDeniedError,
+    BackendUnavailableError,
     CancelledCallError,
     CodeInterpreterError,
+    OutcomeUnknownError,
     SandboxLostError,
     WorkspaceError,
 )
@@ -45,7 +48,6 @@ class Place:
         workspace: Where files and records are kept.
         limits: The host's bounds.
         telemetry: Told of starts, transfers and losses.
-        owner: Tells this interpreter from all others.
         clock: Seconds since the epoch.
     """
 
@@ -53,7 +55,6 @@ class Place:
     workspace: Workspace
     limits: Limits
     telemetry: Telemetry = field(default_factory=Telemetry)
-    owner: str = field(default_factory=lambda: uuid4().hex)
     clock: Callable[[], float] = time.time
 
 
@@ -74,6 +75,8 @@ class Tenancy:
         self.files = ConversationFiles(place.workspace, scope, file_bytes=place.limits.file_bytes)
         self._place = place
         self._records = Records(place.workspace, scope)
+        # Its own, and not the interpreter's: of one interpreter there may be forks.
+        self._owner = uuid4().hex
         self._kept: Kept | None = None
         self._sandbox: Sandbox | None = None
         self._began = 0.0
@@ -98,6 +101,18 @@ class Tenancy:
             SandboxLostError: It is gone; nothing was run.
             BackendError, WorkspaceError: None could be made ready.
         """
+        if self._left:
+            # The record may name the sandbox of the session that came after this one.
+            raise CancelledCallError("The session was closed; nothing was run.")
+        try:
+            return self._enter()
+        except SandboxLostError as error:
+            raise SandboxLostError(str(error), may_have_run=False) from error
+        except OutcomeUnknownError as error:
+            # What is unknown is whether files arrived, and not whether the model's code ran.
+            raise BackendUnavailableError(f"No sandbox could be made ready: {error}") from error
+
+    def _enter(self) -> Sandbox:
         sandbox = self._sandbox
         if sandbox is None:
             sandbox = self._find_or_start()
@@ -107,7 +122,7 @@ class Tenancy:
             self._bring_uploads(sandbox)
         if self._left:
             # `leave` may have come during the start, when it found nothing to end.
-            sandbox.close()
+            self.leave(end=True)
             raise CancelledCallError("The session was closed; nothing was run.")
         return sandbox
 
@@ -156,22 +171,27 @@ class Tenancy:
             # There is no end of branches; a conversation has one record that stays.
             self._forget()
 
-    def owns(self) -> bool:
-        """Whether no other process has attached to the sandbox since this one did.
+    def release(self) -> bool:
+        """Takes the sandbox out of the record, so that nobody finds it, before it is ended.
 
-        Never raises: a record that cannot be read is taken to be this process's own.
+        Never raises: a record that cannot be written is taken to be this session's own.
+
+        Returns:
+            False where somebody else has attached to the sandbox since this session did.
         """
-        sandbox = self._sandbox
-        if sandbox is None or not self._place.backend.abilities.attach:
+        sandbox, kept = self._sandbox, self._kept
+        if sandbox is None or kept is None or not self._place.backend.abilities.attach:
             return True
         try:
+            if self._records.write(kept.record.model_copy(update={"sandbox": ""}), kept):
+                return True
             kept = self._records.read()
         except WorkspaceError as error:
-            logger.warning("The record of %s cannot be read: %s", self.scope, error)
+            logger.warning("The record of %s cannot be written: %s", self.scope, error)
             return True
         if kept is None or kept.record.sandbox != sandbox.id:
             return True
-        return kept.record.owner == self._place.owner
+        return kept.record.owner == self._owner
 
     def describe(self) -> dict[str, object]:
         """The state, for an operator's eyes: JSON types only, and no content of files."""
@@ -205,27 +225,32 @@ class Tenancy:
     def _attach(self) -> Sandbox | None:
         if self._kept is None:
             return None
-        record, backend = self._kept.record, self._place.backend
-        mine = record.backend == backend.name and record.sandbox != self._gone
-        if mine and backend.abilities.attach:
+        backend = self._place.backend
+        for _ in range(_TRIES if backend.abilities.attach else 0):
+            record = self._kept.record
+            if record.backend != backend.name or record.sandbox in ("", self._gone):
+                break
             try:
-                sandbox = self._sandbox = backend.attach(record.sandbox)
-            except SandboxLostError:
-                logger.info("The recorded sandbox of %s is gone.", self.scope)
-            else:
-                self._take_over(sandbox, record)
+                sandbox = backend.attach(record.sandbox)
+            except (SandboxLostError, AccessDeniedError) as error:
+                logger.info("The recorded sandbox of %s is out of reach: %s", self.scope, error)
+                break
+            if self._take_over(sandbox, record):
                 return sandbox
         # There was one, in this process or before it.
         self._lost = True
         return None
 
-    def _take_over(self, sandbox: Sandbox, record: Record) -> None:
-        # Where it came in place of one that was lost here, who started it has told of that.
-        self._lost = False
+    def _take_over(self, sandbox: Sandbox, record: Record) -> bool:
+        """Makes a sandbox that was found this session's own, if it is still the recorded one."""
         self._began, self._tries = record.began, _TRIES
         self._uploads = dict(record.uploads)
-        self._claim(sandbox, over=record.sandbox)
+        if not self._claim(sandbox, over=record.sandbox):
+            return False
+        # Where it came in place of one that was lost here, who started it has told of that.
+        self._sandbox, self._lost = sandbox, False
         self._bring_uploads(sandbox)
+        return True
 
     def _start(self) -> Sandbox | None:
         """Starts a sandbox with everything that was saved; None where others were first."""
@@ -242,6 +267,7 @@ class Tenancy:
             raise
         if not first:
             sandbox.close()
+            self._notes = []  # Whoever was first tells of the loss.
             return None
         self._sandbox, self._lost = sandbox, False
         return sandbox
@@ -260,24 +286,30 @@ class Tenancy:
             over: The one that may be recorded now.
 
         Returns:
-            False where another process has recorded another one meanwhile.
+            False where another process has recorded another one meanwhile, or has released it.
         """
         record = Record(
             scope=digest_of(self.scope),
             backend=self._place.backend.name,
             sandbox=sandbox.id,
-            owner=self._place.owner,
+            owner=self._owner,
             began=self._began,
             uploads=self._uploads,
         )
-        for _ in range(_TRIES):
-            kept = self._records.write(record, self._kept)
-            if kept is not None:
-                self._kept = kept
-                return True
-            self._kept = self._records.read()
-            if self._kept is not None and self._kept.record.sandbox != over:
-                return False
+        free = {over} if over == sandbox.id else {over, ""}
+        try:
+            for _ in range(_TRIES):
+                kept = self._records.write(record, self._kept)
+                if kept is not None:
+                    self._kept = kept
+                    return True
+                self._kept = self._records.read()
+                if self._kept is not None and self._kept.record.sandbox not in free:
+                    return False
+        except WorkspaceError as error:
+            # A conversation goes on where nothing can be written, but nobody else finds it.
+            logger.warning("The sandbox of %s is not recorded: %s", self.scope, error)
+            return True
         return False
 
     def _forget(self) -> None:
@@ -343,15 +375,19 @@ class Tenancy:
         saved = self.files.saved()
         if not saved and not self._lost:
             return
+        stored = {each.key for each in self.files.stored(SAVED)}
         wanted = [
             Delivery(name=f"{SAVED}{name}", path=entry.path, size=entry.size, sha256=entry.sha256)
             for name, entry in saved.items()
-            if not self._uploaded_since(entry)
+            if f"{SAVED}{name}" in stored and not self._uploaded_since(entry)
         ]
         arrivals = self._bring(wanted, sandbox)
         back = [path for path, arrival in arrivals.items() if arrival.error is None]
+        back += [path for path, upload in self._uploads.items() if upload.sha256]
         failed = [path for path, arrival in arrivals.items() if arrival.error is not None]
-        self._notes.insert(0, of_a_loss([*self._uploads, *back], failed))
+        # Somebody may have removed the file itself.
+        failed += [e.path for name, e in saved.items() if f"{SAVED}{name}" not in stored]
+        self._notes.insert(0, of_a_loss(back, failed))
 
     def _uploaded_since(self, entry: SavedFile) -> bool:
         upload = self._uploads.get(entry.path)

@@ -25,6 +25,7 @@ try:
     from ci_toolkit.cli.options import in_options
     from ci_toolkit.cli.routing import routing
     from ci_toolkit.cli.run import run
+    from ci_toolkit.cli.sandbox_env import sandbox_env
     from ci_toolkit.cli.skill import skill
 except ImportError as error:
     sys.exit(f"ci-toolkit: {error}. The command line needs: pip install 'ci-toolkit[cli]'")
@@ -88,6 +89,7 @@ app.command("emulate")(emulate)
 app.command("mcp")(mcp)
 app.command("routing")(routing)
 app.command("skill")(skill)
+app.command("sandbox-env")(sandbox_env)
 
 
 def main() -> None:

@@ -33,6 +33,7 @@ print(json.dumps({
 _TRUST = (
     "CURL_CA_BUNDLE",
     "NODE_EXTRA_CA_CERTS",
+    "NPM_CONFIG_REGISTRY",
     "PIP_CERT",
     "PIP_DEFAULT_TIMEOUT",
     "PIP_EXTRA_INDEX_URL",

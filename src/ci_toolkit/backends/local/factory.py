@@ -152,8 +152,9 @@ class Factory:
         """Everything that the guest's environment holds."""
         state = places.state
         own = {} if self._confined else {"TMPDIR": f"{state}/tmp"}  # noqa: S108 - of its own
-        # Without a network each try of pip's would only cost its pause.
-        offline = {} if self._network else {"PIP_RETRIES": "0"}
+        # Without a network each further try would only cost its pause.
+        never = {"NPM_CONFIG_FETCH_RETRIES": "0", "PIP_RETRIES": "0"}
+        offline = {} if self._network else never
         return {
             **own,
             **offline,
@@ -168,6 +169,10 @@ class Factory:
             "MPLBACKEND": "Agg",
             "MPLCONFIGDIR": f"{state}/matplotlib",
             "NO_COLOR": "1",
+            "NPM_CONFIG_CACHE": f"{state}/cache/npm",
+            "NPM_CONFIG_FUND": "false",
+            "NPM_CONFIG_PREFIX": f"{state}/env",
+            "NPM_CONFIG_UPDATE_NOTIFIER": "false",
             "PATH": "/usr/local/bin:/usr/bin:/bin",
             "PIP_CACHE_DIR": f"{state}/cache/pip",
             "PIP_DISABLE_PIP_VERSION_CHECK": "1",

@@ -2,7 +2,7 @@
 
 Sends each cell through `cells.rewrite` to `deno jupyter` and climbs the ladder when its time is up;
 beside a run of TypeScript `typecheck` looks at its types. Printing, stopping and stack traces are
-made inside Deno by `prelude.js`.
+made inside Deno by `prelude.js`; `packages.js` finds packages.
 """
 
 from __future__ import annotations
@@ -30,8 +30,9 @@ if TYPE_CHECKING:
 
 __all__ = ["DenoKernel"]
 
-PRELUDE = Path(__file__).with_name("prelude.js")
+PRELUDE = [Path(__file__).with_name(name) for name in ("prelude.js", "packages.js")]
 START_SECONDS = 30.0
+START_TRIES = 3
 REPORT_SECONDS = 2.0
 DRAIN_SECONDS = 2.0
 CELLS_KEPT = 500
@@ -80,6 +81,7 @@ class DenoKernel(Kernel):
         self._directory = working_directory
         self._state = Path(state_dir)
         self._stop = self._state / "stop"
+        self._apart = self._state / "packages"
         self._running: DenoProcess | None = None
         self._lost = False
         self._names: Names
@@ -221,7 +223,19 @@ class DenoKernel(Kernel):
         Raises:
             RuntimeError: It did not come to life.
         """
-        self._state.mkdir(parents=True, exist_ok=True)
+        for _ in range(START_TRIES - 1):
+            try:
+                return self._start_once()
+            except RuntimeError as error:
+                # On a shared network somebody else can be the first to take a port.
+                if "AddrInUse" not in str(error):
+                    raise
+                self._lost = False
+        return self._start_once()
+
+    def _start_once(self) -> DenoProcess:
+        self._apart.mkdir(parents=True, exist_ok=True)
+        (self._apart / "package.json").write_text("{}", encoding="utf-8")
         pipes = Pipes()
         quiet = Output(keep=8192, spill=Spill(str(self._state), 0), live=None)
         pipes.attach(quiet)
@@ -229,7 +243,7 @@ class DenoKernel(Kernel):
             self._deno_path,
             env=self._env,
             state=self._state,
-            directory=self._directory,
+            directory=str(self._apart),
             pipes=pipes,
         )
         deadline = time.monotonic() + START_SECONDS
@@ -251,9 +265,11 @@ class DenoKernel(Kernel):
             "cells": str(self._state),
             "stop": str(self._stop),
             "directory": self._directory,
+            "apart": str(self._apart),
         }
-        source = PRELUDE.read_text(encoding="utf-8")
-        return f"//# sourceURL=prelude\nvoid ({source})({json.dumps(settings)})"
+        functions = [path.read_text(encoding="utf-8") for path in PRELUDE]
+        calls = [f"void ({function})({json.dumps(settings)});" for function in functions]
+        return "\n".join(["//# sourceURL=prelude", *calls])
 
     def _end(self) -> int:
         """Ends the process, if there is one, and gives its exit code; the next run starts anew."""

@@ -330,9 +330,10 @@ function prelude({ cells, stop, directory }) {
     return null;
   };
   let recent = [];
+  Error.stackTraceLimit = 30; // of which those of the runtime are left out
   Error.prepareStackTrace = (error, sites) => {
     recent = [error, ...recent.slice(0, 15)];
-    const frames = sites.map(frame).filter(Boolean).map((text) => `\n    at ${text}`);
+    const frames = sites.map(frame).filter(Boolean).slice(0, 10).map((text) => `\n    at ${text}`);
     return Error.prototype.toString.call(error) + frames.join("");
   };
 

@@ -21,6 +21,8 @@ _libc = ctypes.CDLL(None, use_errno=True)
 _lock = threading.Lock()
 _started: dict[int, subprocess.Popen[bytes]] = {}
 
+_QUIET_LOOKS = 5
+
 
 def become_guest() -> None:
     """Adopts orphans, and closes this process's descriptors and memory to other processes."""
@@ -62,12 +64,15 @@ def end(process: subprocess.Popen[bytes], *, mark: str = "") -> int:
         mark: `NAME=value` of its environment, by which descendants are known that have cut
             themselves off from it.
     """
+    quiet = 0
     for _ in range(100):
         living = [pid for pid in family(process.pid, mark=mark) if _kill(pid)]
         if process.returncode is None:
             _kill(process.pid)
         reap()
-        if not living:
+        # Who is just becoming another program bears no mark for a moment.
+        quiet = 0 if living else quiet + 1
+        if quiet == _QUIET_LOOKS:
             break
         time.sleep(0.001)
     return forget(process)

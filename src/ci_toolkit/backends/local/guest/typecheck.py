@@ -6,12 +6,14 @@ without any harm to the run: then there is nothing to tell.
 
 from __future__ import annotations
 
+import os
 import re
 import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
+from urllib.parse import quote
 
 from language_server import LanguageServer, ServerGoneError
 from notebook import Notebook, Server, going_on, with_cell, without_marks
@@ -34,6 +36,7 @@ RETURN_AT_TOP, CANNOT_FIND_MODULE, IMPORT_ASSIGNMENT, NAMESPACE = 1108, 2307, 12
 ALLOWED = frozenset({RETURN_AT_TOP, CANNOT_FIND_MODULE, IMPORT_ASSIGNMENT, NAMESPACE})
 IMPLICIT_ANY = range(7000, 8000)
 UNKNOWN_NAMES = frozenset({2304, 2552, 2580, 2582, 2583, 2584, 2591})
+FILE_IMPORT = re.compile(r"""(?:from|import|import\()\s*["'](\.{0,2}/[^"'\n]+)["']""")
 QUOTED = re.compile(r"'([\w$]+)'")
 
 
@@ -112,6 +115,7 @@ class TypeCheck:
                 if self._notebook is None:
                     self._start_server()
                 if self._notebook and self._whole:
+                    self._tell_of_files(cells)
                     found += _told(_errors(self._notebook, self._whole, cells))
                     self._answered = True
                 break
@@ -126,6 +130,14 @@ class TypeCheck:
         server.initialize(ANSWER_SECONDS)
         self._whole = Server(server, f"{self._directory}/whole.ipynb")
         self._notebook = Server(server, f"{self._directory}/session.ipynb")
+
+    def _tell_of_files(self, cells: Notebook) -> None:
+        """Makes the server read files again that a cell imports, which may have changed."""
+        names = {name for cell in cells for name in FILE_IMPORT.findall(cell.text)}
+        paths = [os.path.normpath(os.path.join(self._directory, name)) for name in sorted(names)]
+        if self._server and paths:
+            changes = [{"uri": f"file://{quote(path)}", "type": 2} for path in paths]
+            self._server.notify("workspace/didChangeWatchedFiles", {"changes": changes})
 
     def _end_server(self) -> None:
         server, self._server, self._notebook = self._server, None, None
