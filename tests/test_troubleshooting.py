@@ -44,10 +44,27 @@ def configuration_errors() -> Iterator[str]:
     for file in sorted(SOURCE.rglob("*.py")):
         tree = ast.parse(file.read_text())
         known = constants(tree)
-        for node in ast.walk(tree):
-            match node:
-                case ast.Call(func=ast.Name(id="ConfigurationError"), args=[message]):
+        for function in ast.walk(tree):
+            if isinstance(function, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                for message in raised(function):
                     yield plain(words(message, known))
+
+
+def raised(function: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[ast.expr]:
+    """What a function makes configuration errors of, also where it gave it a name before."""
+    named = {
+        target.id: node.value
+        for node in ast.walk(function)
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+    for node in ast.walk(function):
+        match node:
+            case ast.Call(func=ast.Name(id="ConfigurationError"), args=[ast.Name(id=name)]):
+                yield named.get(name, ast.Name(name))
+            case ast.Call(func=ast.Name(id="ConfigurationError"), args=[message]):
+                yield message
 
 
 def sentences_for_models() -> Iterator[str]:

@@ -69,7 +69,11 @@ def open_agent(
     except ConfigurationError:
         raise
     except ImportError as error:
-        raise ConfigurationError(f"{error} (--model {model})") from error
+        # A provider's package is named by the framework; the framework itself is an extra of ours.
+        missing = str(error.name or "").partition(".")[0] == framework
+        way_out = f". Install it with: pip install 'ci-toolkit[{framework},local]'"
+        said = f"{error}{way_out if missing else ''} (--model {model})"
+        raise ConfigurationError(said) from error
     except Exception as error:
         # Keys that are not set, names that are unknown: each provider has its own exceptions.
         first = " ".join(str(error).split())[:500]
