@@ -20,7 +20,16 @@ from ci_toolkit.doors import offers
 from ci_toolkit.errors import ConfigurationError
 from ci_toolkit.schemas import json_schema
 from ci_toolkit.skill import ROUTES, SKILL_DIR, skill_prompt
-from ci_toolkit.skill.guidance import LANGUAGES, MISTAKES, NO_OUTSIDERS, PURPOSE, RULES, USES
+from ci_toolkit.skill.guidance import (
+    LANGUAGES,
+    MISTAKES,
+    NO_OUTSIDERS,
+    NO_STATE_RULE,
+    PURPOSE,
+    RULES,
+    STATE_RULE,
+    USES,
+)
 from ci_toolkit.skill.prompt import signature
 from ci_toolkit.skill.routes import (
     CODE_AGENT,
@@ -97,7 +106,7 @@ def test_the_fragment_carries_every_rule_mistake_contrast_and_reason_not_to_run(
     parts = [
         PURPOSE,
         NO_OUTSIDERS,
-        *(f"- {rule}\n" for rule in RULES),
+        *(f"- {rule}\n" for rule in RULES if rule != STATE_RULE),
         *(f"- {mistake.wrong} → {mistake.right}\n" for mistake in MISTAKES),
         *(f"- {c.respect}: {c.interpreter} vs. {c.agent}\n" for c in COMPARISON),
         *(f"- {item.request}: {item.answer}\n" for item in NOTHING_TO_RUN),
@@ -105,6 +114,19 @@ def test_the_fragment_carries_every_rule_mistake_contrast_and_reason_not_to_run(
     ]
 
     assert [(part, p) for p in every_prompt() for part in parts if part not in p] == []
+
+
+def test_variables_are_promised_only_where_python_keeps_them() -> None:
+    keeps, keeps_not = (
+        skill_prompt(backend=backend("none", "python")),
+        skill_prompt(backend=backend("none", "javascript")),
+    )
+
+    assert STATE_RULE in skill_prompt()
+    assert STATE_RULE in keeps
+    assert NO_STATE_RULE not in keeps
+    assert NO_STATE_RULE in keeps_not
+    assert STATE_RULE not in keeps_not
 
 
 def test_the_fragment_names_tools_and_parameters_as_the_schemas_do() -> None:

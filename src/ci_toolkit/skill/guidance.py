@@ -7,8 +7,10 @@ __all__ = [
     "LANGUAGES",
     "MISTAKES",
     "NO_OUTSIDERS",
+    "NO_STATE_RULE",
     "PURPOSE",
     "RULES",
+    "STATE_RULE",
     "USES",
     "Language",
     "Mistake",
@@ -51,13 +53,20 @@ LANGUAGES: Final = {
 }
 """The languages, by the values of the parameter `language`."""
 
+STATE_RULE: Final = "State persists between calls, so build up in steps: load, analyse, export."
+NO_STATE_RULE: Final = (
+    "Only files persist between calls: let each call import and load what it needs, and hand "
+    "results on in files."
+)
+"""What stands for `STATE_RULE` where a backend keeps no variables of Python."""
+
 RULES: Final = (
     "Choose the Agg backend before importing pyplot: `import matplotlib; matplotlib.use('Agg')`.",
     "`print()` what you want to see: stdout is the text output.",
     "`output_filename` is exactly the name of the file that the code saves.",
     "Do shell work with `execute_command`.",
     "Manage files with `file_operations`.",
-    "State persists between calls, so build up in steps: load, analyse, export.",
+    STATE_RULE,
 )
 """What a model is to do."""
 

@@ -9,7 +9,16 @@ from ci_toolkit.doors import Offer, offers
 from ci_toolkit.errors import ConfigurationError
 from ci_toolkit.libraries import LIBRARIES
 from ci_toolkit.schemas import Arguments, json_schema
-from ci_toolkit.skill.guidance import LANGUAGES, MISTAKES, NO_OUTSIDERS, PURPOSE, RULES, USES
+from ci_toolkit.skill.guidance import (
+    LANGUAGES,
+    MISTAKES,
+    NO_OUTSIDERS,
+    NO_STATE_RULE,
+    PURPOSE,
+    RULES,
+    STATE_RULE,
+    USES,
+)
 from ci_toolkit.skill.routes import (
     CODE_AGENT,
     COMPARISON,
@@ -65,7 +74,7 @@ def skill_prompt(
         "## This sandbox",
         _bullets([*_place(backend), *_files(skills, workspace_tools=workspace_tools)]),
         "## Rules",
-        _bullets(RULES),
+        _bullets(_rules(backend)),
         "Common mistakes:",
         _bullets(f"{mistake.wrong} → {mistake.right}" for mistake in MISTAKES),
         NO_OUTSIDERS,
@@ -123,6 +132,11 @@ def _code_agent(skills: frozenset[str]) -> str:
     if CODE_AGENT in skills:
         return f"Hand the latter kind of work to `{CODE_AGENT}`."
     return "No code agent is here: do such work in steps, and say what is left undone."
+
+
+def _rules(backend: Backend | None) -> list[str]:
+    keeps = backend is None or "python" in backend.abilities.stateful
+    return [NO_STATE_RULE if rule == STATE_RULE and not keeps else rule for rule in RULES]
 
 
 def _place(backend: Backend | None) -> list[str]:
