@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench notebooks bubblewrap clean
+.PHONY: help demo test check format bench docs notebooks bubblewrap clean
 
 help:
 	@echo "make demo    two agents analyse real data in a real sandbox; the results lie in ./workspace"
@@ -13,6 +13,7 @@ help:
 	@echo "make check   the quick inner loop: lint, types, fast tests"
 	@echo "make bench   the benchmarks, side by side with peers"
 	@echo "make format  formats the code"
+	@echo "make docs    the documentation site, in build/docs"
 	@echo "make notebooks  runs the notebooks again and keeps what they print"
 
 $(READY): pyproject.toml
@@ -50,6 +51,11 @@ bench: $(READY) bubblewrap
 	$(BIN)/python benchmarks/call_overhead.py
 	$(BIN)/python benchmarks/at_most_once.py
 	$(BIN)/python benchmarks/session_starts.py
+	$(BIN)/python benchmarks/peers.py
+
+docs: $(READY)
+	$(BIN)/mkdocs build --strict
+	@echo "Open build/docs/index.html"
 
 notebooks: $(READY) bubblewrap
 	$(BIN)/python notebooks/run.py

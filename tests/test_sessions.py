@@ -53,8 +53,10 @@ def test_wrong_arguments_start_no_sandbox(call: Call, backend: InMemoryBackend) 
 def test_uploads_are_there_when_code_runs(
     call: Call, interpreter: CodeInterpreter, scope: Scope
 ) -> None:
-    interpreter.upload("sales.csv", b"revenue\n7\n", scope=scope)
+    stored = interpreter.upload("sales.csv", b"revenue\n7\n", scope=scope)
 
+    assert stored.key == "uploads/sales.csv"
+    assert interpreter.download(stored.key, scope=scope) == b"revenue\n7\n"
     assert call("execute_code", code="print(open('sales.csv').read())").text == "revenue\n7"
 
 

@@ -13,6 +13,7 @@ stored, by conditional puts: two processes that save at once cannot take the sam
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from hashlib import sha256
 from mimetypes import guess_type
 from posixpath import splitext
@@ -92,6 +93,9 @@ class ConversationFiles:
     def upload(self, name: str, chunks: Iterable[bytes]) -> StoredFile:
         """Keeps an upload; one of the same name is replaced.
 
+        Returns:
+            The file, with a key such as `uploads/sales.csv`, as `open` takes it.
+
         Raises:
             InvalidArgumentsError: The name is no plain file name.
         """
@@ -105,7 +109,7 @@ class ConversationFiles:
                 f"An upload needs a plain file name without folders, not {name[:80]!r}."
             )
         key = f"{self._folder}{UPLOADS}{name}"
-        return self._workspace.put(key, chunks, media_type=media_type_of(name))
+        return self._within(self._workspace.put(key, chunks, media_type=media_type_of(name)))
 
     def stored(self, prefix: str = "") -> Iterator[StoredFile]:
         """Uploads and saved files, with keys such as `code-interpreter/chart.png`."""
@@ -113,11 +117,12 @@ class ConversationFiles:
             if not (part.startswith(prefix) or prefix.startswith(part)):
                 continue
             for stored in self._workspace.list(f"{self._folder}{part}"):
-                key = stored.key.removeprefix(self._folder)
-                if key.startswith(prefix):
-                    yield StoredFile(
-                        key=key, size=stored.size, etag=stored.etag, modified=stored.modified
-                    )
+                within = self._within(stored)
+                if within.key.startswith(prefix):
+                    yield within
+
+    def _within(self, stored: StoredFile) -> StoredFile:
+        return replace(stored, key=stored.key.removeprefix(self._folder))
 
     def open(self, name: str) -> Iterator[bytes]:
         """Reads a file by a name such as `code-interpreter/chart.png`.

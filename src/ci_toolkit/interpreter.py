@@ -146,6 +146,9 @@ class CodeInterpreter:
             data: The content, or a binary file that is read in pieces from where it stands.
             scope: Whose conversation it belongs to.
 
+        Returns:
+            The file, with a key such as `uploads/sales.csv`, as `download` takes it.
+
         Raises:
             InvalidArgumentsError: The name is no plain file name.
             TooLargeError: The file is over `Limits.file_bytes`; nothing was stored.
