@@ -424,7 +424,7 @@ class TestBeforeItsEnd:
         ]
         assert note == (
             f"{REPLACED}Carried over: the files kept.txt and the Python variables Counter, Point, "
-            "math, one, pair, point, shared, threading, twice. Lost: "
+            "_hidden, math, one, pair, point, shared, threading, twice. Lost: "
             "the Python variable file (PicklingError: Cannot pickle files that do not map to an "
             "actual file); "
             "the Python variable lock (TypeError: cannot pickle '_thread.lock' object); "
