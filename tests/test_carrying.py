@@ -1,9 +1,11 @@
 """What a conversation takes along into a new sandbox, whatever its variables and files are."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 
 import pytest
 
+from ci_toolkit.backends.local import LocalBackend
 from ci_toolkit.backends.memory import InMemoryBackend, InMemorySandbox
 from ci_toolkit.carrying import CarriedFiles, CarriedVariables, carry_files, carry_variables
 from ci_toolkit.errors import UnsupportedError
@@ -178,3 +180,20 @@ def test_files_that_cannot_be_listed_are_not_silently_left(
 
     with pytest.raises(UnsupportedError):
         carry_files(old, new, most=100)
+
+
+@pytest.mark.local
+def test_of_a_real_shell_only_the_user_s_own_names_are_carried() -> None:
+    backend = LocalBackend()
+    with closing(backend):
+        old, new = backend.start(name="old"), backend.start(name="new")
+        old.execute_code("import urllib.request; mine = 1; _own = 2; In[0]", timeout=60)
+        old.execute_code("def f(): return mine", timeout=60)
+        first = carry_variables(old, new)
+        new.execute_code("mine = 3; open = exit = 4", timeout=60)
+        execution = new.execute_code("print(f(), open, exit, _own)", timeout=60)
+        second = carry_variables(new, old)
+
+    assert first == CarriedVariables(there=("_own", "f", "mine", "urllib"))
+    assert execution.stdout == "3 4 4 2\n"
+    assert second == CarriedVariables(there=("_own", "exit", "f", "mine", "open", "urllib"))

@@ -15,6 +15,8 @@ from typing import Any
 
 # What IPython sets anew with every cell, and what every module has.
 OWN = re.compile(r"_+|_i+|_i?\d+|_[iod]h|_exit_code|__\w+__")
+# What IPython and its surroundings give, unless the user has given it another meaning.
+SHELL = {"In", "Out", "exit", "quit", "get_ipython", "open"}
 # A module that only the two programs know, for what is another thing on the other side.
 SIDE = "_ci_toolkit_side"
 MOST_BYTES = 256 * 1024 * 1024
@@ -126,9 +128,9 @@ def names_of(namespace: dict[str, Any]) -> list[str]:
         if not isinstance(name, str) or not name.isidentifier() or OWN.fullmatch(name):
             return False
         value = namespace[name]
-        if name == "open" and str(getattr(value, "__module__", "")).startswith("IPython"):
-            return False
-        return name not in hidden or hidden[name] is not value
+        if name in SHELL and callable(shell):
+            return name not in ("In", "Out") and not callable(value)
+        return hidden.get(name, hidden) is not value
 
     return [name for name in list(namespace) if own(name)]
 
