@@ -31,6 +31,7 @@ PLAN: dict[str, set[str]] = {
         "backends.base",
         "backends.orphans",
         "backends.transfers",
+        "ends",
         *FOUNDATIONS,
     },
     "workspaces": {
