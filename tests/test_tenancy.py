@@ -3,7 +3,7 @@
 import json
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -309,6 +309,40 @@ def test_a_conversation_goes_on_where_a_saved_file_was_removed_from_the_workspac
     assert text.startswith(LOST)
     assert text.endswith("Restored: there.txt. Could not be restored: gone.txt.\n['there.txt']")
     assert run(interpreter, "print('on')") == "on"
+
+
+def test_a_conversation_goes_on_where_nobody_knows_any_more_what_was_saved(
+    interpreter: CodeInterpreter, backend: InMemoryBackend, workspace: InMemoryWorkspace
+) -> None:
+    run(interpreter, "open('a.txt', 'w').write('x')", output_filename="a.txt")
+    (manifest,) = (each.key for each in workspace.list("") if each.key.endswith("manifest.json"))
+    workspace.put(manifest, [b"{"])
+    backend.lose(backend.sandboxes[0])
+
+    text = run(interpreter, "print('on')")
+
+    assert text.startswith(LOST)
+    assert text.endswith("\nNote: Which files were saved cannot be read; none of them is here.\non")
+    assert run(interpreter, "print('on')") == "on"
+
+
+def test_an_upload_that_is_removed_while_it_is_brought_costs_itself_alone(
+    interpreter: CodeInterpreter, workspace: InMemoryWorkspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a", "b"):
+        interpreter.upload(name, b"x", scope=SCOPE)
+    listed = list(workspace.list("ada/thread-1/uploads/"))
+    workspace.delete("ada/thread-1/uploads/a")
+    real = workspace.list
+
+    def as_before(prefix: str) -> Iterator[StoredFile]:
+        return iter(listed) if prefix.endswith("uploads/") else real(prefix)
+
+    monkeypatch.setattr(workspace, "list", as_before)
+
+    assert run(interpreter, "import os; print(os.listdir())") == (
+        "Note: The upload 'a' is not there: It was removed from the workspace.\n['b']"
+    )
 
 
 def test_an_upload_that_did_not_arrive_is_not_said_to_be_back() -> None:
