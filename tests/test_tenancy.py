@@ -296,6 +296,26 @@ def test_a_conversation_goes_on_where_nothing_can_be_written(backend: InMemoryBa
     assert not backend.sandboxes
 
 
+@pytest.mark.parametrize("error", [WorkspaceError("gone"), RuntimeError("a defect")])
+def test_a_sandbox_is_ended_whatever_its_workspace_does(
+    new: New,
+    backend: InMemoryBackend,
+    workspace: InMemoryWorkspace,
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+) -> None:
+    interpreter = new()
+    run(interpreter, "1")
+
+    def fail(*_: object, **__: object) -> StoredFile:
+        raise error
+
+    monkeypatch.setattr(workspace, "put", fail)
+    interpreter._sessions.close()
+
+    assert not backend.sandboxes
+
+
 def test_a_conversation_goes_on_where_a_saved_file_was_removed_from_the_workspace(
     interpreter: CodeInterpreter, backend: InMemoryBackend, workspace: InMemoryWorkspace
 ) -> None:

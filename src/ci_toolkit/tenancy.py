@@ -188,7 +188,7 @@ class Tenancy:
             if self._records.write(kept.record.model_copy(update={"sandbox": ""}), kept):
                 return True
             kept = self._records.read()
-        except WorkspaceError as error:
+        except Exception as error:  # noqa: BLE001 - whatever a workspace does, a sandbox has to end
             logger.warning("The record of %s cannot be written: %s", self.scope, error)
             return True
         if kept is None or kept.record.sandbox != sandbox.id:
