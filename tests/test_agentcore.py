@@ -283,13 +283,15 @@ class TestRefusals:
         with pytest.raises(expected, match=says):
             backend.start(name="test")
 
-    def test_a_start_is_asked_for_again_under_the_same_token(
+    def test_a_start_is_asked_for_again_under_the_same_token_until_it_is_known(
         self, emulator: AgentCoreEmulator, backend: AgentCoreBackend
     ) -> None:
-        emulator.fault(Fault(kind="cut_before", operation=START))
+        emulator.fault(Fault(kind="server_error", operation=START))
+        emulator.fault(Fault(kind="cut_before", operation=START, times=2))
         backend.start(name="test")
-        first, second = [r for r in emulator.requests if r.operation == START]
-        assert first.arguments["clientToken"] == second.arguments["clientToken"]
+        tokens = [r.arguments["clientToken"] for r in emulator.requests if r.operation == START]
+        assert len(tokens) == 4
+        assert len(set(tokens)) == 1
 
     def test_a_service_that_is_not_there_is_unavailable(self) -> None:
         backend = AgentCoreBackend(

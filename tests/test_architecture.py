@@ -36,6 +36,7 @@ PLAN: dict[str, set[str]] = {
         "backends.errands",
         "backends.orphans",
         "backends.transfers",
+        "ends",
         *FOUNDATIONS,
     },
     "workspaces": {

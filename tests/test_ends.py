@@ -4,13 +4,16 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 
+import boto3
 import pytest
 
 from ci_toolkit import CodeInterpreter, Limits, Scope
-from ci_toolkit.backends.memory import InMemoryBackend
+from ci_toolkit.backends.agentcore import AgentCoreBackend
+from ci_toolkit.backends.memory import InMemoryBackend, InMemorySandbox
 from ci_toolkit.emulator import AgentCoreEmulator
 from ci_toolkit.testing.emulator import endpoint_variables
 
@@ -60,6 +63,75 @@ def test_sigterm_ends_all_sandboxes_and_then_the_process_by_the_signal(
         assert process.wait(30) == -signal.SIGTERM
 
     assert not backend.sandboxes
+
+
+class Slow(InMemoryBackend):
+    """Starts a sandbox when it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__(run_python=True)
+        self.begun = threading.Semaphore(0)
+        self.go = threading.Event()
+
+    def start(self, *, name: str) -> InMemorySandbox:
+        self.begun.release()
+        assert self.go.wait(30)
+        return super().start(name=name)
+
+
+STARTING = """
+import threading
+from ci_toolkit import CodeInterpreter, Scope
+from ci_toolkit.backends.agentcore import AgentCoreBackend
+interpreter = CodeInterpreter(AgentCoreBackend())
+def start(user):
+    interpreter.call("execute_code", {"code": "1"}, scope=Scope(user_id=user, session_id="s"))
+threading.Thread(target=start, args=("a",)).start()
+start("b")
+"""
+
+
+def test_sigterm_during_a_start_leaves_no_sandbox_behind() -> None:
+    backend = Slow()
+    with AgentCoreEmulator(backend) as url:
+        environment = {**os.environ, **endpoint_variables(url)}
+        with subprocess.Popen([sys.executable, "-c", STARTING], env=environment) as process:
+            for _ in range(2):
+                assert backend.begun.acquire(timeout=30)
+            process.terminate()
+            time.sleep(0.3)
+            backend.go.set()
+            assert process.wait(30) == -signal.SIGTERM
+
+        assert backend.started == 2
+        assert not backend.sandboxes
+
+
+def test_ctrl_c_during_a_start_leaves_no_sandbox_behind() -> None:
+    backend = Slow()
+    session = boto3.Session(
+        aws_access_key_id="any", aws_secret_access_key="any", region_name="us-east-1"
+    )
+    with AgentCoreEmulator(backend) as url:
+        service = AgentCoreBackend(boto_session=session, endpoint_url=url)
+
+        def press() -> None:
+            assert backend.begun.acquire(timeout=30)
+            os.kill(os.getpid(), signal.SIGINT)
+
+        presses = threading.Thread(target=press)
+        presses.start()
+        with pytest.raises(KeyboardInterrupt):
+            service.start(name="given up")
+        presses.join()
+        backend.go.set()
+        deadline = time.monotonic() + 30
+        while (not backend.started or backend.sandboxes) and time.monotonic() < deadline:
+            time.sleep(0.01)
+
+        assert backend.started == 1
+        assert not backend.sandboxes
+        service.close()
 
 
 def test_sigterm_is_left_to_a_program_that_hears_it_itself(

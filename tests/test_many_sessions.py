@@ -139,11 +139,10 @@ def conversation(
         )
         outcome = run(interpreter, scope, code)
         assert set(re.findall(r"user-\d+", outcome.text)) <= {scope.user_id}
-        if outcome.is_error:
-            ended["failed"] += 1
-        else:
+        ended["told of a loss"] += LOST in outcome.text
+        ended["failed" if outcome.is_error else "went well"] += 1
+        if not outcome.is_error:
             assert outcome.text.split("\n")[-1] == f"call {number} of {scope.user_id} 1"
-            ended["lost" if LOST in outcome.text else "went well"] += 1
     return ended
 
 
@@ -178,12 +177,13 @@ def test_64_sessions_at_once_over_faults_of_every_kind_keep_apart_and_leave_noth
         interpreter.close()
         assert not backend.sandboxes
 
-    assert ended.total() == sessions * calls
+    assert ended["failed"] + ended["went well"] == sessions * calls
     # All faults happened; throttling and some others cost nothing, the rest one call each.
     happened = Counter(record.fault for record in emulator.requests if record.fault)
     assert set(happened) == set(FAULTS)
     assert 0 < ended["failed"] <= happened.total()
-    assert ended["lost"] >= sessions // 8
+    # A call that has to tell of a loss may be one of those that go wrong.
+    assert ended["told of a loss"] >= sessions // 8
     gc.collect()  # Connections that broke are in the frames of their errors.
     deadline = time.monotonic() + 20
     while process.num_threads() > before[0] and time.monotonic() < deadline:

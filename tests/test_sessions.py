@@ -130,7 +130,13 @@ def test_a_sandbox_that_is_lost_again_at_once_is_reported_and_not_tried_for_ever
 ) -> None:
     backend.fail("execute_code", SandboxLostError("gone", may_have_run=False), times=2)
 
-    assert call("execute_code", code="1").is_error
+    outcome = call("execute_code", code="1")
+
+    assert outcome.text == (
+        "Error: The sandbox ended before this call, and so did a new one; nothing was run. The "
+        "next call starts another one with the saved files."
+    )
+    assert outcome.is_error
     assert backend.started == 2
 
 

@@ -3,7 +3,7 @@
 import json
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -296,6 +296,26 @@ def test_a_conversation_goes_on_where_nothing_can_be_written(backend: InMemoryBa
     assert not backend.sandboxes
 
 
+@pytest.mark.parametrize("error", [WorkspaceError("gone"), RuntimeError("a defect")])
+def test_a_sandbox_is_ended_whatever_its_workspace_does(
+    new: New,
+    backend: InMemoryBackend,
+    workspace: InMemoryWorkspace,
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+) -> None:
+    interpreter = new()
+    run(interpreter, "1")
+
+    def fail(*_: object, **__: object) -> StoredFile:
+        raise error
+
+    monkeypatch.setattr(workspace, "put", fail)
+    interpreter._sessions.close()
+
+    assert not backend.sandboxes
+
+
 def test_a_conversation_goes_on_where_a_saved_file_was_removed_from_the_workspace(
     interpreter: CodeInterpreter, backend: InMemoryBackend, workspace: InMemoryWorkspace
 ) -> None:
@@ -309,6 +329,40 @@ def test_a_conversation_goes_on_where_a_saved_file_was_removed_from_the_workspac
     assert text.startswith(LOST)
     assert text.endswith("Restored: there.txt. Could not be restored: gone.txt.\n['there.txt']")
     assert run(interpreter, "print('on')") == "on"
+
+
+def test_a_conversation_goes_on_where_nobody_knows_any_more_what_was_saved(
+    interpreter: CodeInterpreter, backend: InMemoryBackend, workspace: InMemoryWorkspace
+) -> None:
+    run(interpreter, "open('a.txt', 'w').write('x')", output_filename="a.txt")
+    (manifest,) = (each.key for each in workspace.list("") if each.key.endswith("manifest.json"))
+    workspace.put(manifest, [b"{"])
+    backend.lose(backend.sandboxes[0])
+
+    text = run(interpreter, "print('on')")
+
+    assert text.startswith(LOST)
+    assert text.endswith("\nNote: Which files were saved cannot be read; none of them is here.\non")
+    assert run(interpreter, "print('on')") == "on"
+
+
+def test_an_upload_that_is_removed_while_it_is_brought_costs_itself_alone(
+    interpreter: CodeInterpreter, workspace: InMemoryWorkspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a", "b"):
+        interpreter.upload(name, b"x", scope=SCOPE)
+    listed = list(workspace.list("ada/thread-1/uploads/"))
+    workspace.delete("ada/thread-1/uploads/a")
+    real = workspace.list
+
+    def as_before(prefix: str) -> Iterator[StoredFile]:
+        return iter(listed) if prefix.endswith("uploads/") else real(prefix)
+
+    monkeypatch.setattr(workspace, "list", as_before)
+
+    assert run(interpreter, "import os; print(os.listdir())") == (
+        "Note: The upload 'a' is not there: It was removed from the workspace.\n['b']"
+    )
 
 
 def test_an_upload_that_did_not_arrive_is_not_said_to_be_back() -> None:
@@ -424,7 +478,7 @@ class TestBeforeItsEnd:
         ]
         assert note == (
             f"{REPLACED}Carried over: the files kept.txt and the Python variables Counter, Point, "
-            "math, one, pair, point, shared, threading, twice. Lost: "
+            "_hidden, math, one, pair, point, shared, threading, twice. Lost: "
             "the Python variable file (PicklingError: Cannot pickle files that do not map to an "
             "actual file); "
             "the Python variable lock (TypeError: cannot pickle '_thread.lock' object); "

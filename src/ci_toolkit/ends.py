@@ -47,5 +47,6 @@ def _terminate(number: int, _frame: FrameType | None) -> None:
 
 
 def _end_all() -> None:
-    for finalizer in _ends:
+    # What came later uses what came before: sessions let go of what is not theirs to end.
+    for finalizer in reversed(_ends):
         finalizer()

@@ -119,10 +119,12 @@ class CodeInterpreter:
         """Does the host's own work in a conversation's sandbox, in turn with the model's calls.
 
         The sandbox is started where there is none, with uploads and saved files in it. Work whose
-        sandbox turns out to be gone before anything of it ran is done once more in a new one.
+        sandbox turns out to be gone before anything of it ran is done once more in a new one: when
+        it raises a `SandboxLostError` whose `may_have_run` is false.
 
         Args:
-            work: Given the sandbox, which it must not keep.
+            work: Given the sandbox, which it must not keep. Work of several steps that must not be
+                done twice lets no such error out of any but its first.
             scope: Whose conversation it is.
             cancellation: Thrown from another thread to end the work.
 

@@ -30,11 +30,16 @@ def of_a_replacement(files: CarriedFiles, variables: CarriedVariables) -> str:
     there = [f"the files {_names(files.there)}"] if files.there else []
     there += [f"the Python variables {_names(variables.there)}"] if variables.there else []
     carried = f"Carried over: {' and '.join(there)}. " if there else ""
-    left = [f"the file {path}" for path in files.left[:_NAMES]]
-    left += [
-        f"the Python variable {name} ({reason[:_REASON_CHARS]})"
-        for name, reason in sorted(variables.left.items())[:_NAMES]
-    ]
+    left = _first([f"the file {path}" for path in files.left], "files")
+    if not files.complete:
+        left.append("files beyond those that one listing has")
+    left += _first(
+        [
+            f"the Python variable {name} ({reason[:_REASON_CHARS]})"
+            for name, reason in sorted(variables.left.items())
+        ],
+        "Python variables",
+    )
     if variables.failed:
         left.append(f"all Python variables ({variables.failed})")
     left += ["installed packages", "running processes", "variables of other languages"]
@@ -42,6 +47,11 @@ def of_a_replacement(files: CarriedFiles, variables: CarriedVariables) -> str:
         "The sandbox came to the end of its time and was replaced before this call. "
         f"{carried}Lost: {'; '.join(left)}."
     )
+
+
+def _first(words: list[str], kind: str) -> list[str]:
+    more = len(words) - _NAMES
+    return [*words[:_NAMES], *([f"{more} more {kind}"] if more > 0 else [])]
 
 
 def _names(paths: Collection[str]) -> str:

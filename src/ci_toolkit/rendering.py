@@ -45,6 +45,10 @@ _NOT_KEPT = (
     f"{_NEW}"
 )
 
+_LOST_BEFORE = (
+    "The sandbox ended before this call, and so did a new one; nothing was run. The next call "
+    "starts another one with the saved files."
+)
 _SENTENCES: dict[type[CodeInterpreterError], str] = {
     SandboxLostError: "The sandbox ended during this call. The code may have run in part or in "
     "whole, and was not run again. The next call starts a new sandbox with the saved files.",
@@ -68,6 +72,8 @@ def sentence(error: CodeInterpreterError) -> str:
     """What a model is told of an error: a tool error's own text, else one fixed sentence."""
     if isinstance(error, ToolError):
         return str(error)
+    if not getattr(error, "may_have_run", True):
+        return _LOST_BEFORE
     return next(said for kind, said in _SENTENCES.items() if isinstance(error, kind))
 
 

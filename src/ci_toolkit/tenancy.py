@@ -18,9 +18,11 @@ from ci_toolkit.errors import (
     BackendUnavailableError,
     CancelledCallError,
     CodeInterpreterError,
+    FileMissingError,
     OutcomeUnknownError,
     SandboxLostError,
     WorkspaceError,
+    WorkspaceFileMissingError,
 )
 from ci_toolkit.files import SAVED, UPLOADS, ConversationFiles, SavedFile
 from ci_toolkit.limits import Limits
@@ -186,7 +188,7 @@ class Tenancy:
             if self._records.write(kept.record.model_copy(update={"sandbox": ""}), kept):
                 return True
             kept = self._records.read()
-        except WorkspaceError as error:
+        except Exception as error:  # noqa: BLE001 - whatever a workspace does, a sandbox has to end
             logger.warning("The record of %s cannot be written: %s", self.scope, error)
             return True
         if kept is None or kept.record.sandbox != sandbox.id:
@@ -357,11 +359,26 @@ class Tenancy:
         if not deliveries:
             return {}
         with self._place.telemetry.transfer("to_sandbox", scope=self.scope) as transfer:
-            arrivals = bring_files(deliveries, self.files, sandbox)
+            arrivals = self._arrivals(deliveries, sandbox)
             for delivery in deliveries:
                 if arrivals[delivery.path].error is None:
                     transfer.arrived(delivery.size)
             return arrivals
+
+    def _arrivals(self, deliveries: list[Delivery], sandbox: Sandbox) -> dict[str, Arrival]:
+        try:
+            return bring_files(deliveries, self.files, sandbox)
+        except WorkspaceFileMissingError as error:
+            # Somebody has removed one; it must not cost the others.
+            if len(deliveries) == 1:
+                logger.warning("%r is not brought: %s", deliveries[0].path, error)
+                gone = FileMissingError("It was removed from the workspace.")
+                return {deliveries[0].path: Arrival(error=gone)}
+        return {
+            path: arrival
+            for delivery in deliveries
+            for path, arrival in self._arrivals([delivery], sandbox).items()
+        }
 
     def _changed(self, found: dict[str, StoredFile]) -> list[str]:
         return [
@@ -372,21 +389,24 @@ class Tenancy:
 
     def _restore(self, sandbox: Sandbox) -> None:
         """Puts saved files back and says what a loss took; nothing to say on a first start."""
-        saved = self.files.saved()
+        try:
+            saved = self.files.saved()
+        except WorkspaceError:
+            # Uploads were listed before: it is what is kept that is damaged, and stays so.
+            logger.exception("Nothing is restored in %s.", self.scope)
+            self._lost, saved = True, {}
+            self._notes.append("Which files were saved cannot be read; none of them is here.")
         if not saved and not self._lost:
             return
-        stored = {each.key for each in self.files.stored(SAVED)}
         wanted = [
             Delivery(name=f"{SAVED}{name}", path=entry.path, size=entry.size, sha256=entry.sha256)
             for name, entry in saved.items()
-            if f"{SAVED}{name}" in stored and not self._uploaded_since(entry)
+            if not self._uploaded_since(entry)
         ]
         arrivals = self._bring(wanted, sandbox)
         back = [path for path, arrival in arrivals.items() if arrival.error is None]
         back += [path for path, upload in self._uploads.items() if upload.sha256]
         failed = [path for path, arrival in arrivals.items() if arrival.error is not None]
-        # Somebody may have removed the file itself.
-        failed += [e.path for name, e in saved.items() if f"{SAVED}{name}" not in stored]
         self._notes.insert(0, of_a_loss(back, failed))
 
     def _uploaded_since(self, entry: SavedFile) -> bool:

@@ -3,19 +3,19 @@
 import os
 import re
 import threading
-import weakref
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import boto3
 from botocore.exceptions import BotoCoreError
 
-from ci_toolkit.backends.agentcore.calls import Calls
+from ci_toolkit.backends.agentcore.calls import Calls, Pending
 from ci_toolkit.backends.agentcore.sandbox import LANGUAGES, STATEFUL, AgentCoreSandbox
 from ci_toolkit.backends.agentcore.service import Service, Started
 from ci_toolkit.backends.agentcore.settings import SYSTEM_INTERPRETER, Settings, Trace
 from ci_toolkit.backends.base import Abilities, Sandbox
 from ci_toolkit.backends.orphans import Leftover
+from ci_toolkit.ends import end_with_the_process
 from ci_toolkit.errors import ConfigurationError, SandboxLostError
 from ci_toolkit.telemetry import scoped_logger
 
@@ -23,6 +23,7 @@ __all__ = ["AgentCoreBackend"]
 
 _SESSION_ID = re.compile(r"[0-9a-zA-Z]{1,40}")
 _LONGEST_NAME = 100
+_START_SECONDS = 5.0
 _log = scoped_logger(__name__)
 
 
@@ -82,7 +83,7 @@ class AgentCoreBackend:
         )
         self._service = Service(self._settings, session)
         self._started = _StartedCalls()
-        self._finalizer = weakref.finalize(self, self._started.end)
+        self._finalizer = end_with_the_process(self, self._started.end)
 
     def __repr__(self) -> str:
         return f"AgentCoreBackend({self._settings.region!r}, {self._settings.identifier!r})"
@@ -103,12 +104,35 @@ class AgentCoreBackend:
         )
 
     def start(self, *, name: str) -> Sandbox:
-        """Starts a session; see `Backend.start`. A name is cut to 100 characters."""
-        started = self._service.start(name[:_LONGEST_NAME] or self.name)
-        calls = Calls(self._service, started.id, self._started.remove)
-        self._started.add(calls)
-        _log.debug("Session %s is %r.", started.id, name)
-        return self._sandbox(calls, started)
+        """Starts a session; see `Backend.start`. A name is cut to 100 characters.
+
+        Whoever does not wait for it, by Ctrl-C or SIGTERM, leaves no session behind.
+        """
+
+        def start(give_up: threading.Event) -> tuple[Calls, Started]:
+            try:
+                started = self._service.start(name[:_LONGEST_NAME] or self.name)
+                calls = Calls(self._service, started.id, self._started.remove)
+                self._started.add(calls)
+            finally:
+                self._started.come()
+            _log.debug("Session %s is %r.", started.id, name)
+            if give_up.is_set():
+                calls.end("nobody waited for its start")
+            return calls, started
+
+        self._started.expect()
+        try:
+            pending = Pending(start)
+        except RuntimeError:  # There can be no more threads.
+            self._started.come()
+            raise
+        try:
+            pending.woken.wait()
+        except BaseException:
+            pending.abandon()
+            raise
+        return self._sandbox(*pending.result())
 
     def attach(self, sandbox_id: str) -> Sandbox:
         """Finds a session that is ready; see `Backend.attach`. `close` does not end it."""
@@ -150,8 +174,21 @@ class _StartedCalls:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._come = threading.Condition(self._lock)
+        self._expected = 0
         self._calls: dict[str, Calls] = {}
         self._process = os.getpid()
+
+    def expect(self) -> None:
+        """Says that a session is being started."""
+        with self._lock:
+            self._expected += 1
+
+    def come(self) -> None:
+        """Says that it was, or could not be."""
+        with self._lock:
+            self._expected -= 1
+            self._come.notify_all()
 
     def add(self, calls: Calls) -> None:
         with self._lock:
@@ -166,11 +203,15 @@ class _StartedCalls:
             return frozenset(self._calls)
 
     def end(self) -> None:
-        """Stops all of them, beside each other where there can still be threads."""
+        """Stops all of them, beside each other where there can still be threads.
+
+        Those that are being started are waited for, but not for long.
+        """
         # A fork has the same finalizers, and runs them when it ends.
         if os.getpid() != self._process:
             return
         with self._lock:
+            self._come.wait_for(lambda: not self._expected, _START_SECONDS)
             calls, self._calls = list(self._calls.values()), {}
         threads = [threading.Thread(target=one.end, args=("closed",)) for one in calls]
         for thread, one in zip(threads, calls, strict=True):

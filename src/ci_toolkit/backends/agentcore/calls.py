@@ -39,6 +39,8 @@ class Calls:
         self._on_end = on_end
         self._lock = threading.Lock()
         self._lost = ""
+        self._stopped = threading.Event()
+        self._stopped.set()
         self._waiting: set[threading.Event] = set()
 
     @property
@@ -126,16 +128,20 @@ class Calls:
                 self._waiting.discard(woken)
 
     def end(self, reason: str) -> None:
-        """Stops the session. Idempotent; never raises; takes 15 seconds at most."""
-        if self._mark(reason):
+        """Stops the session, or waits until it is stopped.
+
+        Idempotent; never raises; takes 15 seconds at most.
+        """
+        if self._mark(reason, stopping=True):
             with self._lock:
                 waiting = list(self._waiting)
             for woken in waiting:
                 woken.set()
             try:
-                Pending(lambda _: self._stop()).wait(_STOP_SECONDS)
+                Pending(lambda _: self._stop())
             except RuntimeError:  # No threads any more: the interpreter is ending.
                 self._stop()
+        self._stopped.wait(_STOP_SECONDS)
 
     def let_go(self) -> None:
         """Uses the session no more from here, and does not stop it. Idempotent; never raises."""
@@ -169,11 +175,13 @@ class Calls:
             Pending(lambda _: self._stop())  # It may still be there, and cost.
             return True
 
-    def _mark(self, reason: str) -> bool:
+    def _mark(self, reason: str, *, stopping: bool = False) -> bool:
         with self._lock:
             if self._lost:
                 return False
             self._lost = reason
+            if stopping:
+                self._stopped.clear()
             return True
 
     def _stop(self) -> None:
@@ -183,3 +191,4 @@ class Calls:
             _log.debug("Session %s was not stopped: %s", self.session_id, error)
         finally:
             self._on_end(self.session_id)
+            self._stopped.set()

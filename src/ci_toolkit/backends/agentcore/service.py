@@ -34,7 +34,9 @@ _CALL_SECONDS = 960
 _SESSION_SECONDS = 60
 _CONNECT_SECONDS = 10
 _PAGE, _PAGES = 100, 100
-_AGAIN = {"throttled", "unreachable", "broken"}
+# How often what may be repeated is asked again. A start whose answer was lost may have started a
+# session, whose id only another answer gives.
+_AGAIN = {"throttled": _ATTEMPTS - 1, "broken": 3, "unreachable": 1}
 
 
 class ServiceError(Exception):
@@ -236,9 +238,7 @@ class Service:
                 return call()
             except (BotoCoreError, ClientError) as error:
                 verdict = judge(error)
-                if verdict.kind not in _AGAIN or attempt >= (
-                    _ATTEMPTS - 1 if verdict.kind == "throttled" else 1
-                ):
+                if attempt >= _AGAIN.get(verdict.kind, 0):
                     raise error_of(verdict, error, doing) from error
             time.sleep(_delay(attempt))
         raise AssertionError("unreachable")  # pragma: no cover - the last attempt raises
