@@ -9,11 +9,12 @@ from typing import Literal
 import boto3
 from botocore.exceptions import BotoCoreError
 
-from ci_toolkit.backends.agentcore.calls import Calls, Pending
+from ci_toolkit.backends.agentcore.calls import Calls
 from ci_toolkit.backends.agentcore.sandbox import LANGUAGES, STATEFUL, AgentCoreSandbox
 from ci_toolkit.backends.agentcore.service import Service, Started
 from ci_toolkit.backends.agentcore.settings import SYSTEM_INTERPRETER, Settings, Trace
 from ci_toolkit.backends.base import Abilities, Sandbox
+from ci_toolkit.backends.errands.pending import Pending
 from ci_toolkit.backends.orphans import Leftover
 from ci_toolkit.ends import end_with_the_process
 from ci_toolkit.errors import ConfigurationError, SandboxLostError
