@@ -13,25 +13,23 @@ from uuid import uuid4
 from ci_toolkit.backends.base import Backend, Sandbox
 from ci_toolkit.backends.detaching import Detaching
 from ci_toolkit.carrying import carry_files, carry_variables
+from ci_toolkit.contents import Contents
 from ci_toolkit.errors import (
     AccessDeniedError,
     BackendUnavailableError,
     CancelledCallError,
     CodeInterpreterError,
-    FileMissingError,
     OutcomeUnknownError,
     SandboxLostError,
     WorkspaceError,
-    WorkspaceFileMissingError,
 )
-from ci_toolkit.files import SAVED, UPLOADS, ConversationFiles, SavedFile
+from ci_toolkit.files import ConversationFiles
 from ci_toolkit.limits import Limits
-from ci_toolkit.losses import of_a_loss, of_a_replacement
-from ci_toolkit.moving import Arrival, Delivery, bring_files
-from ci_toolkit.records import Kept, Record, Records, UploadRecord, digest_of
+from ci_toolkit.losses import of_a_replacement
+from ci_toolkit.records import Kept, Record, Records, digest_of
 from ci_toolkit.scope import Scope
 from ci_toolkit.telemetry import Telemetry, scoped_logger
-from ci_toolkit.workspaces.base import StoredFile, Workspace
+from ci_toolkit.workspaces.base import Workspace
 
 __all__ = ["Place", "Tenancy"]
 
@@ -87,7 +85,7 @@ class Tenancy:
         self._losses = 0
         self._gone = ""
         self._left = False
-        self._uploads: dict[str, UploadRecord] = {}
+        self._contents = Contents(self.files, scope=scope, telemetry=place.telemetry)
         self._notes: list[str] = []
 
     @property
@@ -150,8 +148,7 @@ class Tenancy:
 
     def is_unchanged_upload(self, path: str, digest: str) -> bool:
         """Whether a sandbox file is an upload as the user sent it."""
-        upload = self._uploads.get(path)
-        return upload is not None and upload.sha256 == digest
+        return self._contents.is_unchanged_upload(path, digest)
 
     def leave(self, *, end: bool) -> None:
         """Ends the sandbox, or lets go of it where it can go on without this process.
@@ -205,7 +202,7 @@ class Tenancy:
             "losses": self._losses,
             "loss_to_be_told": self._lost,
             "notes_to_be_told": list(self._notes),
-            "uploads": sorted(self._uploads),
+            "uploads": sorted(self._contents.uploads),
         }
 
     # Where a sandbox comes from.
@@ -246,7 +243,7 @@ class Tenancy:
     def _take_over(self, sandbox: Sandbox, record: Record) -> bool:
         """Makes a sandbox that was found this session's own, if it is still the recorded one."""
         self._began, self._tries = record.began, _TRIES
-        self._uploads = dict(record.uploads)
+        self._contents.uploads = dict(record.uploads)
         if not self._claim(sandbox, over=record.sandbox):
             return False
         # Where it came in place of one that was lost here, who started it has told of that.
@@ -260,9 +257,9 @@ class Tenancy:
         sandbox = self._place.backend.start(name=self._name)
         try:
             self._began, self._tries = self._place.clock(), _TRIES
-            self._uploads, self._notes = {}, []
-            self._write_uploads(sandbox)
-            self._restore(sandbox)
+            self._contents.uploads = {}
+            brought = self._contents.bring(self._contents.outdated(), sandbox)
+            self._notes = [*self._contents.restore(sandbox, lost=self._lost), *brought]
             first = self._claim(sandbox, over=before)
         except BaseException:
             sandbox.close()
@@ -296,7 +293,7 @@ class Tenancy:
             sandbox=sandbox.id,
             owner=self._owner,
             began=self._began,
-            uploads=self._uploads,
+            uploads=self._contents.uploads,
         )
         free = {over} if over == sandbox.id else {over, ""}
         try:
@@ -324,94 +321,19 @@ class Tenancy:
 
     def _bring_uploads(self, sandbox: Sandbox) -> None:
         """Writes uploads that are new or newer than those in the sandbox, and tells of it."""
-        before = dict(self._uploads)
-        if self._write_uploads(sandbox):
-            self._notes += [
-                f"A newer version of {name!r} was uploaded and has replaced the file."
-                for name in sorted(before)
-                if before[name].etag != self._uploads[name].etag and self._uploads[name].sha256
-            ]
-            if self._place.backend.abilities.attach:
-                self._claim(sandbox, over=sandbox.id)
-
-    def _write_uploads(self, sandbox: Sandbox) -> bool:
-        found = {upload.key: upload for upload in self.files.uploads()}
-        changed = self._changed(found)
-        if changed and self._sandbox is not None and self._place.backend.abilities.attach:
+        outdated = self._contents.outdated()
+        shared = self._place.backend.abilities.attach
+        if outdated and shared:
             # Another process may have brought them already.
             self._kept = self._records.read()
             if self._kept is not None and self._kept.record.sandbox == sandbox.id:
-                self._uploads |= self._kept.record.uploads
-                changed = self._changed(found)
-        deliveries = [
-            Delivery(name=f"{UPLOADS}{name}", path=name, size=found[name].size) for name in changed
-        ]
-        for name, arrival in self._bring(deliveries, sandbox).items():
-            self._uploads[name] = UploadRecord(
-                etag=found[name].etag, sha256=arrival.sha256, modified=found[name].modified
-            )
-            if arrival.error is not None:
-                self._uploads[name] = UploadRecord(etag=found[name].etag)
-                self._notes.append(f"The upload {name!r} is not there: {arrival.error}")
-        return bool(deliveries)
-
-    def _bring(self, deliveries: list[Delivery], sandbox: Sandbox) -> dict[str, Arrival]:
-        if not deliveries:
-            return {}
-        with self._place.telemetry.transfer("to_sandbox", scope=self.scope) as transfer:
-            arrivals = self._arrivals(deliveries, sandbox)
-            for delivery in deliveries:
-                if arrivals[delivery.path].error is None:
-                    transfer.arrived(delivery.size)
-            return arrivals
-
-    def _arrivals(self, deliveries: list[Delivery], sandbox: Sandbox) -> dict[str, Arrival]:
-        try:
-            return bring_files(deliveries, self.files, sandbox)
-        except WorkspaceFileMissingError as error:
-            # Somebody has removed one; it must not cost the others.
-            if len(deliveries) == 1:
-                logger.warning("%r is not brought: %s", deliveries[0].path, error)
-                gone = FileMissingError("It was removed from the workspace.")
-                return {deliveries[0].path: Arrival(error=gone)}
-        return {
-            path: arrival
-            for delivery in deliveries
-            for path, arrival in self._arrivals([delivery], sandbox).items()
-        }
-
-    def _changed(self, found: dict[str, StoredFile]) -> list[str]:
-        return [
-            name
-            for name, upload in found.items()
-            if name not in self._uploads or self._uploads[name].etag != upload.etag
-        ]
-
-    def _restore(self, sandbox: Sandbox) -> None:
-        """Puts saved files back and says what a loss took; nothing to say on a first start."""
-        try:
-            saved = self.files.saved()
-        except WorkspaceError:
-            # Uploads were listed before: it is what is kept that is damaged, and stays so.
-            logger.exception("Nothing is restored in %s.", self.scope)
-            self._lost, saved = True, {}
-            self._notes.append("Which files were saved cannot be read; none of them is here.")
-        if not saved and not self._lost:
+                self._contents.uploads |= self._kept.record.uploads
+                outdated = self._contents.still_outdated(outdated)
+        if not outdated:
             return
-        wanted = [
-            Delivery(name=f"{SAVED}{name}", path=entry.path, size=entry.size, sha256=entry.sha256)
-            for name, entry in saved.items()
-            if not self._uploaded_since(entry)
-        ]
-        arrivals = self._bring(wanted, sandbox)
-        back = [path for path, arrival in arrivals.items() if arrival.error is None]
-        back += [path for path, upload in self._uploads.items() if upload.sha256]
-        failed = [path for path, arrival in arrivals.items() if arrival.error is not None]
-        self._notes.insert(0, of_a_loss(back, failed))
-
-    def _uploaded_since(self, entry: SavedFile) -> bool:
-        upload = self._uploads.get(entry.path)
-        return upload is not None and upload.modified > entry.modified
+        self._notes += self._contents.bring(outdated, sandbox)
+        if shared:
+            self._claim(sandbox, over=sandbox.id)
 
     # Before its end.
 
