@@ -126,11 +126,14 @@ class CodeInterpreterServer(Server[str]):
         except (ToolError, ConfigurationError) as error:
             outcome = self._bridge.refuse(params.name[:200], error)
         else:
+            # Before the run: what others begin meanwhile must not end the session under it.
+            self._unclaimed.pop(handle, None)
             try:
                 outcome = await self._answer(context, offer, params.arguments, identity.scope)
             finally:
-                with anyio.CancelScope(shield=True):
-                    await self._keep_few(identity)
+                if identity.fresh:
+                    with anyio.CancelScope(shield=True):
+                        await self._keep_few(identity)
         client = context.session.client_params
         hidden = hides_content(client.client_info if client else None)
         return tool_result(
@@ -240,9 +243,6 @@ class CodeInterpreterServer(Server[str]):
 
     async def _keep_few(self, identity: Identity) -> None:
         """Ends sessions that were made up long ago and whose handle never came back."""
-        if not identity.fresh:
-            self._unclaimed.pop(identity.handle, None)
-            return
         self._unclaimed[identity.handle] = identity.scope
         if len(self._unclaimed) > _MOST_UNCLAIMED:
             _, oldest = self._unclaimed.popitem(last=False)
