@@ -303,12 +303,13 @@ async def test_a_transport_s_session_is_worth_nothing_to_another_user(guarded: s
     assert (refused.status_code, let_in.status_code) == (404, 200)
 
 
-async def test_a_client_that_ends_its_session_ends_the_sandbox(
+async def test_a_client_that_ends_its_session_ends_its_sandboxes(
     url: str, backend: InMemoryBackend
 ) -> None:
     async with Client(url, mode="legacy") as client:
         await client.call_tool("execute_code", COUNT)
-        assert len(backend.sandboxes) == 1
+        await client.call_tool("execute_code", COUNT, meta={SESSION_KEY: "named"})
+        assert len(backend.sandboxes) == 2
 
     assert not list(backend.sandboxes)
 

@@ -23,7 +23,7 @@ from ci_toolkit.mcp.contents import describe, hides_content, tool_result
 from ci_toolkit.mcp.handles import Handles
 from ci_toolkit.mcp.live import LiveOutput
 from ci_toolkit.mcp.resources import WORKSPACE_TEMPLATE, list_resources, read_resource
-from ci_toolkit.mcp.scopes import Identity, requested_scope
+from ci_toolkit.mcp.scopes import Identity, requested_scope, session_within
 from ci_toolkit.rendering import sentence
 from ci_toolkit.results import Outcome
 from ci_toolkit.scope import Scope
@@ -97,6 +97,17 @@ class CodeInterpreterServer(Server[str]):
         """Ends a session that only its default key led to, and whose client is gone."""
         if self._default_scope:
             self.interpreter.close(scope)
+
+    def end_transport(self, user_id: str, session_id: str) -> None:
+        """Ends a session of the transport, and those that were named within it, as `end` does."""
+        within = session_within(session_id, "")
+        named = [
+            str(each["session_id"])
+            for each in self.interpreter.describe()
+            if each["user_id"] == user_id and str(each["session_id"]).startswith(within)
+        ]
+        for each in (session_id, *named):
+            self.end(Scope(user_id=user_id, session_id=each))
 
     @asynccontextmanager
     async def _connected(self, _server: Server[str]) -> AsyncIterator[str]:
