@@ -308,7 +308,8 @@ async def test_a_client_that_ends_its_session_ends_its_sandboxes(
 ) -> None:
     async with Client(url, mode="legacy") as client:
         await client.call_tool("execute_code", COUNT)
-        await client.call_tool("execute_code", COUNT, meta={SESSION_KEY: "named"})
+        named: Any = {SESSION_KEY: "named"}
+        await client.call_tool("execute_code", COUNT, meta=named)
         assert len(backend.sandboxes) == 2
 
     assert not list(backend.sandboxes)
