@@ -5,6 +5,7 @@ The demonstration and the emulator have tests of their own.
 
 import io
 import json
+import logging
 import os
 import pty
 import re
@@ -24,15 +25,16 @@ from PIL import Image as Pillow
 from ci_toolkit import Limits, Scope
 from ci_toolkit.backends.local import LocalBackend
 from ci_toolkit.backends.memory import InMemoryBackend
+from ci_toolkit.backends.orphans import Leftover
 from ci_toolkit.chat.view import Paragraphs
-from ci_toolkit.cli import app, main, options
+from ci_toolkit.cli import _log, app, main, options
 from ci_toolkit.cli.checks.findings import Finding, carry_out
 from ci_toolkit.cli.checks.packages import check_packages
 from ci_toolkit.cli.keeping import keep_files, keep_images
 from ci_toolkit.cli.options import in_options, open_backend, open_interpreter, open_workspace
 from ci_toolkit.emulator import AgentCoreEmulator
-from ci_toolkit.errors import ConfigurationError
-from ci_toolkit.results import FileWrite, Image
+from ci_toolkit.errors import BackendUnavailableError, ConfigurationError, SandboxLostError
+from ci_toolkit.results import Execution, FileWrite, Image
 from ci_toolkit.workspaces import DirectoryWorkspace, InMemoryWorkspace
 
 PROGRAM = [sys.executable, "-c", "from ci_toolkit.cli import main; main()"]
@@ -299,6 +301,39 @@ def test_a_time_out_and_lost_files_are_told(ci: CommandLine, folder: Path) -> No
     ]
 
 
+@pytest.mark.parametrize(
+    ("run", "options", "code"),
+    [
+        (Execution(ended="timed_out", exit_code=1), ("-o", "made"), 124),
+        (Execution(exit_code=3), (), 3),
+        (Execution(stdout="well"), (), 0),
+        (Execution(stdout="well"), ("-o", "made"), 125),
+    ],
+)
+def test_a_sandbox_that_is_lost_after_the_run_does_not_hide_how_it_ended(
+    ci: CommandLine,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    run: Execution,
+    options: tuple[str, ...],
+    code: int,
+) -> None:
+    backend = InMemoryBackend()
+
+    def lost_at_its_end(_: object) -> Execution:
+        backend.fail("list_files", SandboxLostError("It is gone.", may_have_run=False))
+        return run
+
+    backend.reply(lambda _: True, lost_at_its_end)
+    monkeypatch.setattr(sys.modules["ci_toolkit.cli.run"], "open_backend", lambda *_, **__: backend)
+    (folder / "any.py").write_text("1")
+
+    done = ci("run", "any.py", *options)
+
+    assert (done.code, done.out.strip()) == (code, run.stdout)
+    assert "ci-toolkit: It is gone." in done.err.splitlines()
+
+
 @pytest.mark.local
 def test_long_output_is_complete(ci: CommandLine, folder: Path) -> None:
     (folder / "long.py").write_text("for n in range(150_000): print(n, 'x' * 20)")
@@ -503,6 +538,34 @@ def test_orphans_of_a_service_are_stopped_only_with_consent(
     assert "nothing of them was stopped (--yes)" in unsure.err
     assert still_there
     assert "agentcore: nothing was left behind." in again.out
+
+
+def test_what_others_name_their_sandboxes_is_shown_as_it_is(
+    ci: CommandLine, folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    left = Leftover(id="1", name="ci-toolkit-[/b]\x1b[2J", started=0.0, abandoned=False)
+    backend = LocalBackend(root=tmp_path, isolation="none")
+    monkeypatch.setattr(backend, "list_leftovers", lambda _: (left,))
+    monkeypatch.setattr("ci_toolkit.cli.checks.settings.open_backend", lambda *_, **__: backend)
+
+    done = ci("doctor", "--stop-orphans", "--isolation", "none", stdin=Typed())
+
+    assert "ci-toolkit-[/b]\ufffd[2J" in done.out
+
+
+def test_errors_and_logs_cannot_command_the_terminal(
+    ci: CommandLine, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise BackendUnavailableError("It said \x1b[2J.")
+
+    monkeypatch.setattr(sys.modules["ci_toolkit.cli.chat"], "open_backend", fail)
+    record = logging.LogRecord("x", logging.ERROR, "x", 1, "It said %s", ("\x1b[2J",), None)
+
+    done = ci("chat", "-m", "python:own_models.silent")
+
+    assert (done.code, done.err) == (1, "ci-toolkit: It said \ufffd[2J.\n")
+    assert _log.format(record) == "ERROR x: It said \ufffd[2J"
 
 
 # chat

@@ -20,14 +20,16 @@ from psutil import process_iter
 from ci_toolkit import CodeInterpreter, ConfigurationError, Limits, Scope
 from ci_toolkit.backends.local import LocalBackend
 from ci_toolkit.backends.memory import InMemoryBackend, Request
+from ci_toolkit.backends.memory.sandbox import InMemorySandbox
 from ci_toolkit.deepagents import CodeInterpreterBackend
 from ci_toolkit.errors import (
     BackendUnavailableError,
     OutcomeUnknownError,
     SandboxLostError,
     ThrottledError,
+    UnsupportedError,
 )
-from ci_toolkit.results import Execution
+from ci_toolkit.results import Execution, FileContent
 from ci_toolkit.skill import SKILL_DIR
 from ci_toolkit.testing.script import Turn
 from ci_toolkit.testing.scripted_langchain import ScriptedChatModel
@@ -287,6 +289,37 @@ def test_a_program_gets_a_whole_output_up_to_a_bound(
     response = deep.execute("it")
 
     assert (len(response.output), response.truncated) == (4 * 1024**2, True)
+
+
+def test_a_file_that_changes_while_it_is_read_does_not_fail_the_others(
+    deep: CodeInterpreterBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def changed() -> Iterator[bytes]:
+        yield b"be"
+        raise UnsupportedError("It was changed while it was read.")
+
+    def read_files(_: InMemorySandbox, paths: list[str]) -> Iterator[FileContent]:
+        for path in paths:
+            chunks = changed() if path == "/w/a" else iter([b"whole"])
+            yield FileContent(path=path, size=5, chunks=chunks)
+
+    monkeypatch.setattr(InMemorySandbox, "read_files", read_files)
+
+    first, second = deep.download_files(["/w/a", "/w/b"])
+
+    assert (first.content, first.error) == (None, "It was changed while it was read.")
+    assert (second.content, second.error) == (b"whole", None)
+
+
+def test_the_log_says_whose_sandbox_failed(
+    deep: CodeInterpreterBackend, backend: InMemoryBackend, caplog: pytest.LogCaptureFixture
+) -> None:
+    backend.fail("start", BackendUnavailableError(SECRET))
+
+    deep.execute("it")
+
+    (record,) = [each for each in caplog.records if SECRET in each.getMessage()]
+    assert (vars(record)["user_id"], vars(record)["session_id"]) == ("ada", "1")
 
 
 def test_files_keep_their_order_and_each_its_outcome(deep: CodeInterpreterBackend) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import json
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from threading import Event
 from typing import Any, Literal
@@ -117,10 +118,10 @@ def body(arguments: dict[str, str], session: str = "") -> dict[str, Any]:
     return {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
 
 
-def post(url: str, *, session: str = "", **headers: str) -> Any:
+def post(url: str, *, session: str = "", code: str = COUNT["code"], **headers: str) -> Any:
     """One call of today's protocol by a client that keeps nothing, and its answer."""
     response = httpx2.post(
-        url, json=body(COUNT, session), headers={**HEADERS, **headers}, timeout=30
+        url, json=body({"code": code}, session), headers={**HEADERS, **headers}, timeout=30
     )
     if response.status_code != 200:
         return response
@@ -302,12 +303,14 @@ async def test_a_transport_s_session_is_worth_nothing_to_another_user(guarded: s
     assert (refused.status_code, let_in.status_code) == (404, 200)
 
 
-async def test_a_client_that_ends_its_session_ends_the_sandbox(
+async def test_a_client_that_ends_its_session_ends_its_sandboxes(
     url: str, backend: InMemoryBackend
 ) -> None:
     async with Client(url, mode="legacy") as client:
         await client.call_tool("execute_code", COUNT)
-        assert len(backend.sandboxes) == 1
+        named: Any = {SESSION_KEY: "named"}
+        await client.call_tool("execute_code", COUNT, meta=named)
+        assert len(backend.sandboxes) == 2
 
     assert not list(backend.sandboxes)
 
@@ -322,6 +325,29 @@ def test_of_sessions_that_nobody_comes_back_to_few_are_kept(
 
     assert len(backend.sandboxes) == 33
     assert said(post(url, session=kept)) == "3"
+
+
+def test_a_session_whose_client_came_back_is_not_ended_under_its_second_call(
+    url: str, backend: InMemoryBackend
+) -> None:
+    begun, go_on = Event(), Event()
+
+    def wait(_: Request) -> str:
+        begun.set()
+        assert go_on.wait(60)
+        return "through"
+
+    backend.reply("wait", wait)
+    kept = post(url)["_meta"][SESSION_KEY]
+    with ThreadPoolExecutor(1) as pool:
+        second = pool.submit(post, url, session=kept, code="wait")
+        assert begun.wait(20)
+        for _ in range(34):
+            post(url)
+        go_on.set()
+
+        assert said(second.result(60)) == "through"
+    assert said(post(url, session=kept)) == "2"
 
 
 async def test_nor_of_those_whose_client_did_not_wait_for_the_first_answer(

@@ -7,13 +7,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
+from ci_toolkit.cli.sandbox_env import _table
 from ci_toolkit.errors import ConfigurationError
 from ci_toolkit.libraries import LIBRARIES
 from ci_toolkit.sandbox_env import (
     Environment,
     Missing,
     Step,
+    Tried,
     install,
     install_missing,
     missing,
@@ -167,3 +170,9 @@ def test_the_command_refuses_in_one_line(tmp_path: Path) -> None:
     assert done.stderr == (
         f"ci-toolkit: {tmp_path} holds something else than an environment: name another --path.\n"
     )
+
+
+def test_what_a_library_says_is_shown_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    Console().print(_table([Tried(LIBRARIES[0], "1", 1.0, "KeyError: '[/b]' \x1b[2J")]))
+
+    assert "KeyError: '[/b]' \ufffd[2J" in capsys.readouterr().out

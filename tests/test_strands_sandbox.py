@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -155,8 +156,11 @@ async def test_languages_are_known_by_the_names_of_their_interpreters(
         await fake.execute_code("1", "node", cwd="/tmp")
     with pytest.raises(ValueError, match="environment variable"):
         await fake.execute("true", env={"A=1; B": "2"})
-    with pytest.raises(ValueError, match="positive"):
-        await fake.execute("true", timeout=0)
+    with pytest.raises(ValueError, match="valid Unicode; nothing was run"):
+        await fake.execute_code("'\ud800'", "python", cwd="/tmp")
+    for timeout in (0, math.nan):
+        with pytest.raises(ValueError, match="positive"):
+            await fake.execute("true", timeout=timeout)
 
 
 @pytest.mark.local

@@ -2,6 +2,7 @@
 
 import io
 import json
+import tracemalloc
 from collections.abc import Callable
 
 import pytest
@@ -9,6 +10,7 @@ from PIL import Image as Pillow
 
 from ci_toolkit import CodeInterpreter, Limits, Outcome, Scope
 from ci_toolkit.backends.memory import InMemoryBackend
+from ci_toolkit.doors import offers, unknown_tool
 from ci_toolkit.errors import BackendUnavailableError, ThrottledError
 from ci_toolkit.results import Execution
 
@@ -380,3 +382,33 @@ def test_what_fails_after_a_run_is_never_told_as_if_nothing_had_run(
         "for that.\nran"
     )
     assert "Saved a" in call("ci_push_to_workspace", paths=["a"]).text
+
+
+LONG = "x" * 5_000_000
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments"),
+    [
+        (LONG, {}),
+        ("execute_code", {LONG: 1}),
+        ("workspace_read", {"path": LONG}),
+    ],
+)
+def test_a_name_of_any_length_is_compared_and_answered_in_short(
+    interpreter: CodeInterpreter, scope: Scope, tool: str, arguments: dict[str, object]
+) -> None:
+    tracemalloc.start()
+    try:
+        outcome = interpreter.call(tool, arguments, scope=scope)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert outcome.is_error
+    assert len(outcome.text) < 600
+    assert peak < 60_000_000  # a comparison takes 40 bytes a character
+
+
+def test_so_is_one_that_a_door_does_not_offer() -> None:
+    assert len(str(unknown_tool(LONG, offers()))) < 400

@@ -20,6 +20,7 @@ ANONYMOUS: Final = "anonymous"
 """The `Scope.user_id` of conversations whose host names no user."""
 
 _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+_NAME_SHOWN = 200
 _Context = TypeVar("_Context")
 
 
@@ -63,9 +64,10 @@ def offers(*, workspace_tools: bool = False, prefix: str = "") -> tuple[Offer, .
 def unknown_tool(name: str, offered: Sequence[Offer]) -> ToolError:
     """What a model is told that calls a tool which a door does not offer."""
     names = [offer.name for offer in offered]
+    name = name[:_NAME_SHOWN]  # a comparison takes time and memory by its length
     near = get_close_matches(name, names, n=1)
     meant = f" Did you mean {near[0]!r}?" if near else ""
-    return ToolError(f"There is no tool {name[:200]!r}.{meant} The tools are {', '.join(names)}.")
+    return ToolError(f"There is no tool {name!r}.{meant} The tools are {', '.join(names)}.")
 
 
 def scope_finder(

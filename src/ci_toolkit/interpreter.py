@@ -31,6 +31,7 @@ __all__ = ["CodeInterpreter"]
 logger = scoped_logger(__name__)
 
 _Value = TypeVar("_Value")
+_NAME_SHOWN: Final = 200
 _TOOLS: Final = {tool.name: tool for tool in (*TOOLS, *WORKSPACE_TOOLS)}
 
 
@@ -276,6 +277,7 @@ class _Request:
 def _tool(name: str, prefix: str) -> Tool:
     if name in _TOOLS:
         return _TOOLS[name]
+    name = name[:_NAME_SHOWN]  # a comparison takes time and memory by its length
     near = get_close_matches(name, _TOOLS, n=1)
     meant = f" Did you mean {prefix + near[0]!r}?" if near else ""
     known = ", ".join(prefix + tool.name for tool in TOOLS)

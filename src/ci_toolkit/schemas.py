@@ -41,6 +41,7 @@ _BINARY = re.compile(
     r"7z|bin|bmp|db|docx|duckdb|feather|gif|gz|h5|ico|jpe?g|mp[34]|np[yz]|ods|parquet|pdf|pickle"
     r"|pkl|png|pptx|sqlite|tar|tgz|tiff?|wav|webp|xlsx?|zip"
 )
+_NAME_SHOWN = 200
 _JSON_TYPES = (str, int, float, list, dict, type(None))
 
 
@@ -108,6 +109,7 @@ class Arguments(BaseModel):
 
     @classmethod
     def _unknown(cls, name: str) -> str:
+        name = name[:_NAME_SHOWN]  # a comparison takes time and memory by its length
         near = get_close_matches(name, cls.model_fields, n=1, cutoff=0.5)
         meant = f"; did you mean {near[0]!r}?" if near else "."
         return f"there is no parameter {name!r}{meant} Parameters: {', '.join(cls.model_fields)}"

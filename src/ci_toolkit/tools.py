@@ -33,6 +33,8 @@ from ci_toolkit.schemas import (
 
 __all__ = ["TOOLS", "WORKSPACE_TOOLS", "Tool"]
 
+_PATH_SHOWN = 300
+
 
 class Tool(Protocol):
     """One tool: what a model is told of it, and what it does."""
@@ -230,9 +232,10 @@ class WorkspaceRead:
         known = {stored.key: stored.size for stored in context.files.stored()}
         path = arguments.path
         if path not in known:
-            near = get_close_matches(path, known, n=1, cutoff=0.3)
+            shown = path[:_PATH_SHOWN]  # a comparison takes time and memory by its length
+            near = get_close_matches(shown, known, n=1, cutoff=0.3)
             hint = f" Did you mean {near[0]!r}?" if near else " It holds no files yet."
-            raise FileMissingError(f"There is no file {path!r} in the workspace.{hint}")
+            raise FileMissingError(f"There is no file {shown!r} in the workspace.{hint}")
         try:
             chunks = context.files.open(path)
         except WorkspaceFileMissingError:

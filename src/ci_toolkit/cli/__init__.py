@@ -27,6 +27,8 @@ try:
     from ci_toolkit.cli.run import run
     from ci_toolkit.cli.sandbox_env import sandbox_env
     from ci_toolkit.cli.skill import skill
+    from ci_toolkit.cli.streams import say
+    from ci_toolkit.terminal import plain
 except ImportError as error:
     sys.exit(f"ci-toolkit: {error}. The command line needs: pip install 'ci-toolkit[cli]'")
 
@@ -35,7 +37,14 @@ __all__ = ["app", "main"]
 _FORMAT = "%(levelname)s %(name)s: %(message)s"
 
 
-class _Brief(logging.Formatter):
+class _Plain(logging.Formatter):
+    """Makes records plain: what a sandbox said cannot command the terminal by them."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return plain(super().format(record))
+
+
+class _Brief(_Plain):
     """Leaves tracebacks out: `--verbose` shows them."""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -76,7 +85,7 @@ def _root(
 ) -> None:
     """A code interpreter for LangChain and Strands agents."""
     if verbose:
-        _log.setFormatter(logging.Formatter(_FORMAT))
+        _log.setFormatter(_Plain(_FORMAT))
         logging.getLogger().setLevel(logging.INFO)
         logging.getLogger("ci_toolkit").setLevel(logging.DEBUG)
 
@@ -100,7 +109,7 @@ def main() -> None:
     try:
         app()
     except CodeInterpreterError as error:
-        sys.stderr.write(f"ci-toolkit: {in_options(str(error))}\n")
+        say(in_options(str(error)))
         sys.exit(1 if isinstance(error, BackendError) else 2)
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from ci_toolkit.backends.orphans import Leftover, Orphans
 from ci_toolkit.cli.checks.aws import has_credentials
@@ -99,7 +100,7 @@ def _table(name: str, found: Iterable[Leftover], chosen: list[Leftover]) -> Tabl
     for left in rows:
         what = "to be ended" if left in chosen else "too young"
         sure = "" if left.abandoned else ", perhaps in use"
-        table.add_row(plain(left.name), _age(left.started), f"{what}{sure}")
+        table.add_row(Text(plain(left.name)), _age(left.started), f"{what}{sure}")
     return table
 
 

@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from ci_toolkit.cli.streams import say
 from ci_toolkit.errors import ConfigurationError
 from ci_toolkit.routing import SKILLS, Report, asking, evaluate
 
@@ -77,9 +78,9 @@ def _show(report: Report, record: Path, *, as_json: bool) -> None:
     shown = json.dumps(report.figures(), indent=2) if as_json else report.text()
     sys.stdout.write(f"{shown}\n")
     if report.unanswered:
-        sys.stderr.write(
-            f"ci-toolkit: {report.unanswered} requests were not answered ({report.failure}). The "
-            f"answers are in {record}; the same command goes on from there.\n"
+        say(
+            f"{report.unanswered} requests were not answered ({report.failure}). The answers are "
+            f"in {record}; the same command goes on from there."
         )
 
 

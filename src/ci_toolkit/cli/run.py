@@ -33,7 +33,7 @@ from ci_toolkit.results import Execution
 __all__ = ["run"]
 
 _TIMED_OUT = 124
-_NOT_RUN = 125
+_NOT_DONE = 125
 _NAMED = 5
 _OUTPUT_BYTES = 32 * 1024 * 1024
 
@@ -78,7 +78,8 @@ def run(  # noqa: PLR0913 - each is an option
 ) -> None:
     """Run a program in a fresh sandbox, and pass on its output and its exit code.
 
-    Exit code 124 says that it timed out, 125 that it could not be run, 130 that Ctrl-C ended it.
+    Exit code 124 says that it timed out, 125 that it could not be run or what it made not be kept,
+    130 that Ctrl-C ended it.
     """
     program = Program.read(file, arguments or (), language)
     with ExitStack() as stack:
@@ -101,11 +102,12 @@ def run(  # noqa: PLR0913 - each is an option
                 send_files(sandbox, program, upload or ())
                 before = user_files(sandbox)
             execution = _execute(sandbox, program, timeout)
-            _keep(sandbox, execution, before, output)
         except (BackendError, OutcomeUnknownError) as error:
             say(in_options(str(error)))
-            raise typer.Exit(_NOT_RUN) from error
-    raise typer.Exit(_exit_code(execution, timeout))
+            raise typer.Exit(_NOT_DONE) from error
+        kept = _kept(sandbox, execution, before, output)
+    code = _exit_code(execution, timeout)
+    raise typer.Exit(code or (0 if kept else _NOT_DONE))
 
 
 def _execute(sandbox: Sandbox, program: Program, timeout: float) -> Execution:
@@ -145,6 +147,16 @@ def _interruptible(work: Callable[[], Execution], sandbox: Sandbox) -> Execution
     if errors:
         raise errors[0]
     return results[0]
+
+
+def _kept(sandbox: Sandbox, execution: Execution, before: Files, folder: Path | None) -> bool:
+    """As `_keep`; False where files were wanted from a sandbox that the run has outlived."""
+    try:
+        _keep(sandbox, execution, before, folder)
+    except (BackendError, OutcomeUnknownError) as error:
+        say(in_options(str(error)))
+        return folder is None
+    return True
 
 
 def _keep(sandbox: Sandbox, execution: Execution, before: Files, folder: Path | None) -> None:

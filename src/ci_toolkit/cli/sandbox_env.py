@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 from ci_toolkit.errors import ConfigurationError
 from ci_toolkit.libraries import LIBRARIES, Library
@@ -22,6 +23,7 @@ from ci_toolkit.sandbox_env import (
     missing,
     requirements,
 )
+from ci_toolkit.terminal import plain
 
 if TYPE_CHECKING:
     from ci_toolkit.backends.base import Backend
@@ -79,7 +81,8 @@ def sandbox_env(
     )
     _see_to_the_system(environment, chosen, console, install=system)
     well = not trials or _check(_backend(environment, isolation), chosen, console)
-    console.print(f"\nUse it:  LocalBackend(python={environment.python!r})", soft_wrap=True)
+    use = f"\nUse it:  LocalBackend(python={environment.python!r})"
+    console.print(use, markup=False, soft_wrap=True)
     if not well:
         raise typer.Exit(code=1)
 
@@ -88,7 +91,7 @@ def _install(
     environment: Environment, chosen: list[Library], base: str, console: Console
 ) -> tuple[str, ...]:
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=24),
         DownloadColumn(),
         TimeElapsedColumn(),
@@ -103,7 +106,7 @@ def _install(
             progress.update(task, description=step.text, completed=step.done)
             progress.tasks[0].total = step.total or None
             if disable and step.text != said and "Resolving" not in step.text:
-                console.print(step.text, highlight=False)
+                console.print(step.text, markup=False, highlight=False)
             said = step.text
 
         return install(environment, chosen, base=base, report=report)
@@ -155,6 +158,7 @@ def _check(backend: "Backend", chosen: list[Library], console: Console) -> bool:
 def _table(tried: list[Tried]) -> Table:
     table = Table("Library", "Version", "Seconds", "What was done")
     for each in tried:
-        done = each.does if each.works else f"[red]{each.failure}[/red]"
-        table.add_row(each.library.name, each.version, f"{each.seconds:.1f}", done)
+        done = Text(each.does) if each.works else Text(plain(each.failure), style="red")
+        version = Text(plain(each.version))
+        table.add_row(each.library.name, version, f"{each.seconds:.1f}", done)
     return table

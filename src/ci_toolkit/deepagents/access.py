@@ -1,6 +1,5 @@
 """A deep agent's way into its conversation's sandbox, with or without what has to be told."""
 
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
@@ -14,10 +13,11 @@ from ci_toolkit.errors import CodeInterpreterError, ToolError
 from ci_toolkit.interpreter import CodeInterpreter
 from ci_toolkit.rendering import sentence
 from ci_toolkit.scope import Scope
+from ci_toolkit.telemetry import scoped, scoped_logger
 
 __all__ = ["Access", "told"]
 
-logger = logging.getLogger(__name__)
+logger = scoped_logger(__name__)
 
 _Value = TypeVar("_Value")
 
@@ -55,10 +55,11 @@ class Access:
             cancellation: Thrown to end the work.
         """
         scope = self.scope
-        try:
-            return self.interpreter.with_sandbox(work, scope=scope, cancellation=cancellation)
-        except Exception as error:  # noqa: BLE001 - as said above
-            return failed(error), ()
+        with scoped(scope):
+            try:
+                return self.interpreter.with_sandbox(work, scope=scope, cancellation=cancellation)
+            except Exception as error:  # noqa: BLE001 - as said above
+                return failed(error), ()
 
     def run_quietly(
         self,

@@ -24,6 +24,7 @@ from ci_toolkit.errors import (
     InvalidArgumentsError,
     NotAFileError,
     PathOutsideError,
+    ToolError,
     UnsupportedError,
 )
 from ci_toolkit.results import FileContent, FileWrite
@@ -87,13 +88,16 @@ def download(
 def _downloaded(content: FileContent) -> FileDownloadResponse:
     if content.error is not None:
         return FileDownloadResponse(path=content.path, error=_code(content.error))
-    data = first_bytes(content.chunks, _MOST_BYTES + 1)
+    try:
+        data = first_bytes(content.chunks, _MOST_BYTES + 1)
+    except ToolError as error:  # of this file alone, which was changed meanwhile
+        return FileDownloadResponse(path=content.path, error=told(error))
     if len(data) > _MOST_BYTES:
-        error = (
+        too_large = (
             f"The file is larger than {_MOST_BYTES:,} bytes, which is too much to hold in memory; "
             "save it to the workspace instead."
         )
-        return FileDownloadResponse(path=content.path, error=error)
+        return FileDownloadResponse(path=content.path, error=too_large)
     return FileDownloadResponse(path=content.path, content=data)
 
 

@@ -26,7 +26,6 @@ from ci_toolkit.doors import ANONYMOUS
 from ci_toolkit.errors import ConfigurationError
 from ci_toolkit.mcp.scopes import TICKET, Ticket, principal
 from ci_toolkit.mcp.server import CodeInterpreterServer
-from ci_toolkit.scope import Scope
 
 __all__ = ["http_app", "serve_http"]
 
@@ -184,7 +183,7 @@ class _Sessions:
         async def end_and_send(message: Message) -> None:
             # The transport says whether there was such a session, and whether it was this user's.
             if message.get("status") == 200 and session_id:
-                await run_sync(self._server.end, Scope(user_id=user_id, session_id=session_id))
+                await run_sync(self._server.end_transport, user_id, session_id)
             await send(message)
 
         await self._app(connection.scope, receive, end_and_send)

@@ -24,6 +24,7 @@ __all__ = [
     "one_session",
     "principal",
     "requested_scope",
+    "session_within",
 ]
 
 SESSION_KEY: Final = "dev.ci-toolkit/session"
@@ -98,6 +99,11 @@ def one_session(name: str) -> Callable[[ServerRequestContext[Any, Any]], Scope]:
     return find
 
 
+def session_within(transport: str, name: str) -> str:
+    """The id of the session that a host names within one of the transport."""
+    return f"{transport}|{name}"
+
+
 def requested_scope(
     context: ServerRequestContext[Any, Any], handles: Handles, *, connection_id: str
 ) -> Identity:
@@ -126,7 +132,7 @@ def requested_scope(
     if named and user:
         return Identity(scope=Scope(user_id=user_id, session_id=named))
     if named and transport:
-        return Identity(scope=Scope(user_id=user_id, session_id=f"{transport}|{named}"))
+        return Identity(scope=Scope(user_id=user_id, session_id=session_within(transport, named)))
     if named and not handles.owns(named, user_id):
         raise ToolError(
             f"The session in _meta[{SESSION_KEY!r}] is none of this server's; nothing was run. "

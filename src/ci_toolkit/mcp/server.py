@@ -23,7 +23,7 @@ from ci_toolkit.mcp.contents import describe, hides_content, tool_result
 from ci_toolkit.mcp.handles import Handles
 from ci_toolkit.mcp.live import LiveOutput
 from ci_toolkit.mcp.resources import WORKSPACE_TEMPLATE, list_resources, read_resource
-from ci_toolkit.mcp.scopes import Identity, requested_scope
+from ci_toolkit.mcp.scopes import Identity, requested_scope, session_within
 from ci_toolkit.rendering import sentence
 from ci_toolkit.results import Outcome
 from ci_toolkit.scope import Scope
@@ -98,6 +98,17 @@ class CodeInterpreterServer(Server[str]):
         if self._default_scope:
             self.interpreter.close(scope)
 
+    def end_transport(self, user_id: str, session_id: str) -> None:
+        """Ends a session of the transport, and those that were named within it, as `end` does."""
+        within = session_within(session_id, "")
+        named = [
+            str(each["session_id"])
+            for each in self.interpreter.describe()
+            if each["user_id"] == user_id and str(each["session_id"]).startswith(within)
+        ]
+        for each in (session_id, *named):
+            self.end(Scope(user_id=user_id, session_id=each))
+
     @asynccontextmanager
     async def _connected(self, _server: Server[str]) -> AsyncIterator[str]:
         """The conversation of a client at the other end of streams, which ends with them."""
@@ -126,11 +137,14 @@ class CodeInterpreterServer(Server[str]):
         except (ToolError, ConfigurationError) as error:
             outcome = self._bridge.refuse(params.name[:200], error)
         else:
+            # Before the run: what others begin meanwhile must not end the session under it.
+            self._unclaimed.pop(handle, None)
             try:
                 outcome = await self._answer(context, offer, params.arguments, identity.scope)
             finally:
-                with anyio.CancelScope(shield=True):
-                    await self._keep_few(identity)
+                if identity.fresh:
+                    with anyio.CancelScope(shield=True):
+                        await self._keep_few(identity)
         client = context.session.client_params
         hidden = hides_content(client.client_info if client else None)
         return tool_result(
@@ -240,9 +254,6 @@ class CodeInterpreterServer(Server[str]):
 
     async def _keep_few(self, identity: Identity) -> None:
         """Ends sessions that were made up long ago and whose handle never came back."""
-        if not identity.fresh:
-            self._unclaimed.pop(identity.handle, None)
-            return
         self._unclaimed[identity.handle] = identity.scope
         if len(self._unclaimed) > _MOST_UNCLAIMED:
             _, oldest = self._unclaimed.popitem(last=False)

@@ -162,7 +162,8 @@ class CodeInterpreterSandbox(Sandbox):
 
         Raises:
             SandboxTimeoutError: Time was up; with the output so far.
-            ValueError: The backend has no such language, or not with `cwd` and `env`.
+            ValueError: The backend has no such language, or not with `cwd` and `env`; or the code
+                is not valid Unicode.
             OSError: The sandbox cannot be used.
         """
         async for piece in self._stream(_code(code, _known(language), cwd, env), timeout):
@@ -261,7 +262,7 @@ class CodeInterpreterSandbox(Sandbox):
     ) -> AsyncGenerator[StreamChunk | ExecutionResult, None]:
         most = self._interpreter.limits.timeout
         limit = most if timeout is None else min(timeout, most)
-        if limit <= 0:
+        if not limit > 0:  # NaN, too
             raise ValueError(f"timeout must be positive, not {timeout!r}.")
         call = Live(lambda report: self._work(lambda sandbox: run(sandbox, limit, report)))
         try:
@@ -345,9 +346,13 @@ def _code(code: str, language: str, cwd: str | None, env: Mapping[str, str] | No
     if language != "python":
         raise ValueError("Only python and shell are run with cwd or env.")
     name = f".ci/run-{uuid4().hex}.py"
+    try:
+        source_file = code.encode()
+    except UnicodeEncodeError:
+        raise ValueError("The code is not valid Unicode; nothing was run.") from None
 
     def run(sandbox: OurSandbox, limit: float, report: OnOutput) -> Execution:
-        (written,) = sandbox.write_files([FileWrite(path=name, chunks=[code.encode()])])
+        (written,) = sandbox.write_files([FileWrite(path=name, chunks=[source_file])])
         if written.error is not None:
             raise written.error
         file = shlex.quote(f"{sandbox.working_directory}/{name}")

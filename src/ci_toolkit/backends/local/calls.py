@@ -181,7 +181,7 @@ class Calls:
                 self._lost = reason
                 _log.log(
                     logging.DEBUG if reason == "closed" else logging.WARNING,
-                    "Sandbox %s ended: %s. Its last words: %s",
+                    "Sandbox %s ended: %s. Its last words: %r",
                     self._name,
                     reason,
                     self._running.wire.tail or "none",
