@@ -178,6 +178,9 @@ class FileText(BaseModel):
                 f"an entry has 'path' and 'text', not {', '.join(map(repr, sorted(odd)))}; "
                 "binary files are made by running code"
             )
+        if isinstance(data, str):
+            said = "an entry is such as {'path': 'a.txt', 'text': 'hello'}, not a text alone"
+            raise ValueError(said)  # noqa: TRY004 - pydantic passes on ValueErrors
         return data
 
     @field_validator("path")
