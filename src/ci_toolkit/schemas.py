@@ -131,7 +131,7 @@ class Arguments(BaseModel):
         """A validation error in short words, without what was sent."""
         problems = [
             f"{'.'.join(str(part) for part in item['loc']) or 'arguments'}: "
-            f"{item['msg'].removeprefix('Value error, ')}"
+            f"{item['msg'].removeprefix('Value error, ').partition(' or instance of ')[0]}"
             for item in error.errors(include_url=False, include_input=False, include_context=False)
         ]
         return "Invalid arguments, nothing was run. " + "; ".join(problems[:10])
