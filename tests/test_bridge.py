@@ -181,6 +181,8 @@ def test_idle_threads_keep_no_process_alive() -> None:
         ("langchain", "langchain", "langchain"),
         ("langchain", "langchain", "langchain_core"),
         ("strands", "strands", "strands"),
+        ("testing.scripted_langchain", "langchain", "langchain_core"),
+        ("testing.scripted_strands", "strands", "strands"),
         ("backends.strands_sandbox", "strands", "strands"),
         ("backends.deepagents_sandbox", "deepagents", "deepagents"),
         ("mcp", "mcp", "mcp"),

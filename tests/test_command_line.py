@@ -295,7 +295,8 @@ def test_a_time_out_and_lost_files_are_told(ci: CommandLine, folder: Path) -> No
     done = ci("run", "slow.py", "--timeout", "1")
 
     assert done.code == 124
-    assert done.err.splitlines()[-2:] == [
+    assert done.err.splitlines()[-3:] == [
+        "KeyboardInterrupt: stopped in slow.py, line 2: while True: pass",
         "ci-toolkit: a file or figure went with the sandbox; --output FOLDER keeps them",
         "ci-toolkit: timed out after 1 s (--timeout)",
     ]
@@ -658,7 +659,7 @@ def test_errors_name_options_and_no_arguments() -> None:
         (("-m", "python:own_models.number"), "The model python:own_models.number cannot be used"),
         (
             ("-m", "python:own_models.short_strands"),
-            "python:own_models.short_strands is a Scripted",
+            "python:own_models.short_strands is a ScriptedModel, and no model of langchain. If",
         ),
         (("-m", "nobody:x", "--framework", "strands"), "Strands has no provider 'nobody'"),
         (("-m", "python:own_models.silent", "-u", "gone"), "Cannot read gone: No such file"),

@@ -48,6 +48,8 @@ def test_both_agents_leave_the_same_chart_and_table(
     assert picture.size == (1350, 1050)
     assert printed.count("co2 changes by 1.347 per year") >= 2
     assert "summary.csv  192 bytes" in printed
+    assert printed.startswith("The model is a script")
+    assert "\n▏ to 1.354); the trend explains 98.3%\n" in printed  # a line that was wrapped
     assert max(map(len, printed.splitlines())) <= 80
 
 

@@ -135,6 +135,11 @@ def test_a_loose_form_is_understood(
         ),
         (
             FileOperationsArguments,
+            {"operation": "write", "paths": ["a.txt"], "content": "hello"},
+            "content.0: an entry is such as {'path': 'a.txt', 'text': 'hello'}, not a text alone",
+        ),
+        (
+            FileOperationsArguments,
             {"operation": "write", "content": [{"path": "a.PNG", "text": "AA=="}]},
             "a .png file is binary and cannot be written as text",
         ),

@@ -1,7 +1,9 @@
 """One conversation: its uploads, its losses, who shares what with whom."""
 
+import io
 import threading
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -280,6 +282,22 @@ def test_an_upload_over_the_limit_is_refused_whole(
         interpreter.upload("a.bin", b"x" * 11, scope=scope)
 
     assert list(workspace.list("")) == []
+
+
+@pytest.mark.parametrize("data", ["a,b", io.StringIO("a,b")])
+def test_an_upload_of_text_is_refused_whole(
+    interpreter: CodeInterpreter, workspace: InMemoryWorkspace, scope: Scope, data: Any
+) -> None:
+    with pytest.raises(TypeError, match="bytes, or a file that was opened in binary mode"):
+        interpreter.upload("a.csv", data, scope=scope)
+
+    assert list(workspace.list("")) == []
+
+
+@pytest.mark.parametrize("given", [(InMemoryBackend,), (InMemoryBackend(), InMemoryWorkspace)])
+def test_a_class_is_no_backend_and_no_workspace(given: Any) -> None:
+    with pytest.raises(ConfigurationError, match="give one such as"):
+        CodeInterpreter(*given)
 
 
 def test_closing_a_session_ends_its_sandbox_and_keeps_its_files(

@@ -66,6 +66,16 @@ def test_a_mistyped_output_file_is_answered_with_the_files_that_the_run_created(
     assert "ci_push_to_workspace(paths=['chart1.png'])" in outcome.text
 
 
+def test_an_output_file_in_other_letters_is_the_nearest(call: Call) -> None:
+    outcome = call(
+        "execute_code",
+        code="open('chart.png', 'w').close()\nopen('Chart2.png', 'w').close()",
+        output_filename="chart2.png",
+    )
+
+    assert "ci_push_to_workspace(paths=['Chart2.png'])" in outcome.text
+
+
 def test_an_output_file_in_a_subfolder_is_found_and_named(call: Call) -> None:
     outcome = call(
         "execute_code",

@@ -54,7 +54,9 @@ class Bridge:
         self, interpreter: CodeInterpreter, *, prefix: str = "", threads: int = 128
     ) -> None:
         if not isinstance(interpreter, CodeInterpreter):
-            raise ConfigurationError(f"{interpreter!r} is no CodeInterpreter.")
+            raise ConfigurationError(
+                f"{interpreter!r} is no CodeInterpreter: give CodeInterpreter(backend)."
+            )
         self._interpreter = interpreter
         self._prefix = prefix
         self._size = threads

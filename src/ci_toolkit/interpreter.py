@@ -56,12 +56,15 @@ class CodeInterpreter:
         limits: Limits | None = None,
         telemetry: Telemetry | None = None,
     ) -> None:
-        if not isinstance(backend, Backend):
-            raise ConfigurationError(f"{backend!r} is no Backend.")
+        # A class has what its objects have, so the protocol alone would let it pass.
+        if isinstance(backend, type) or not isinstance(backend, Backend):
+            raise ConfigurationError(f"{backend!r} is no Backend: give one such as LocalBackend().")
         self.backend = backend
         self.workspace: Workspace = InMemoryWorkspace() if workspace is None else workspace
-        if not isinstance(self.workspace, Workspace):
-            raise ConfigurationError(f"{workspace!r} is no Workspace.")
+        if isinstance(workspace, type) or not isinstance(self.workspace, Workspace):
+            raise ConfigurationError(
+                f"{workspace!r} is no Workspace: give one such as DirectoryWorkspace('folder')."
+            )
         self.limits = limits or Limits()
         self._telemetry = telemetry or Telemetry()
         place = Place(
@@ -155,8 +158,11 @@ class CodeInterpreter:
         Raises:
             InvalidArgumentsError: The name is no plain file name.
             TooLargeError: The file is over `Limits.file_bytes`; nothing was stored.
+            TypeError: The content is text; nothing was stored.
             WorkspaceError: The workspace failed; nothing was stored.
         """
+        if not isinstance(data, (bytes, bytearray, memoryview)) and not hasattr(data, "read"):
+            raise TypeError("An upload is bytes, or a file that was opened in binary mode.")
         pieces = _pieces(data, self.limits.file_bytes)
         return ConversationFiles(self.workspace, scope).upload(name, pieces)
 
@@ -305,10 +311,12 @@ def _pieces(data: bytes | BinaryIO, most: int) -> Iterator[bytes]:
     """The content in pieces, as far as it may go."""
     size = 0
     if isinstance(data, (bytes, bytearray, memoryview)):
-        pieces: Iterator[bytes] = iter([bytes(data)])
+        pieces: Iterator[object] = iter([bytes(data)])
     else:
         pieces = iter(lambda: data.read(CHUNK), b"")
     for piece in pieces:
+        if not isinstance(piece, bytes):  # a file in text mode would never come to its end
+            raise TypeError("An upload is bytes, or a file that was opened in binary mode.")
         size += len(piece)
         if size > most:
             raise TooLargeError(f"The upload is larger than {most:,} bytes; nothing was stored.")

@@ -154,8 +154,8 @@ def _not_created(name: str, execution: Execution, context: Context) -> FileMissi
             f"{said} It created no files: write it with exactly this name, for example "
             f"plt.savefig({base_name(name)!r}), and pass the same output_filename."
         )
-    by_base = {base_name(path): path for path in reversed(created)}
-    near = get_close_matches(base_name(name), by_base, n=1, cutoff=0.3)
+    by_base = {base_name(path).casefold(): path for path in reversed(created)}
+    near = get_close_matches(base_name(name).casefold(), by_base, n=1, cutoff=0.3)
     shown = ", ".join(repr(path) for path in created[:_CREATED_SHOWN])
     best = by_base[near[0]] if near else created[0]
     return FileMissingError(

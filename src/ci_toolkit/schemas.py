@@ -133,7 +133,7 @@ class Arguments(BaseModel):
         """A validation error in short words, without what was sent."""
         problems = [
             f"{'.'.join(str(part) for part in item['loc']) or 'arguments'}: "
-            f"{item['msg'].removeprefix('Value error, ')}"
+            f"{item['msg'].removeprefix('Value error, ').partition(' or instance of ')[0]}"
             for item in error.errors(include_url=False, include_input=False, include_context=False)
         ]
         return "Invalid arguments, nothing was run. " + "; ".join(problems[:10])
@@ -180,6 +180,9 @@ class FileText(BaseModel):
                 f"an entry has 'path' and 'text', not {', '.join(map(repr, sorted(odd)))}; "
                 "binary files are made by running code"
             )
+        if isinstance(data, str):
+            said = "an entry is such as {'path': 'a.txt', 'text': 'hello'}, not a text alone"
+            raise ValueError(said)  # noqa: TRY004 - pydantic passes on ValueErrors
         return data
 
     @field_validator("path")

@@ -69,7 +69,8 @@ class View:
         for line in lines:
             self._shown.append(line)
             if len(self._shown) <= _LIVE_LINES:
-                self.console.print(Text(f"▏ {line}", style="dim"))
+                for part in Text(line).wrap(self.console, max(self.console.width - 2, 1)):
+                    self.console.print(Text(f"▏ {part.plain}", style="dim"))
             elif len(self._shown) == _LIVE_LINES + 1:
                 self.console.print(Text("▏ ... and more, not shown here", style="dim"))
 

@@ -91,7 +91,11 @@ def _check(framework: Framework, model: str, found: Any) -> None:
         fits = isinstance(found, Model)
     if not fits:
         kind = type(found).__name__
-        raise ConfigurationError(f"{model} is a {kind}, and no model of {framework}.")
+        other = "strands" if framework == "langchain" else "langchain"
+        raise ConfigurationError(
+            f"{model} is a {kind}, and no model of {framework}. "
+            f"If it is one of {other}, add --framework {other}."
+        )
 
 
 def _langchain(provider: str, name: str) -> Any:

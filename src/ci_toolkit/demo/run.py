@@ -54,6 +54,7 @@ def run_demo(
         CodeInterpreterError: No sandbox can be started.
     """
     name, data = _data(file)
+    console.print("The model is a script, so no key is needed; agents, code and files are real.")
     start = f"{datetime.now().astimezone():%Y%m%d-%H%M%S}"
     well = True
     scopes = []
@@ -151,7 +152,7 @@ def _keep(interpreter: CodeInterpreter, folder: Path, scope: Scope) -> None:
 
 def _summary(interpreter: CodeInterpreter, folder: Path, scopes: list[Scope]) -> Tree:
     """Where the files lie, and how large they are."""
-    tree = Tree(f"[bold]In the workspace {escape(str(folder))}/")
+    tree = Tree(f"[bold]Results in {escape(str(folder))}/")
     for scope in scopes:
         branch = tree.add(escape(f"{scope.folder}/code-interpreter/"))
         for stored in interpreter.files(scope, "code-interpreter/"):

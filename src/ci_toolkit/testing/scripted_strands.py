@@ -7,13 +7,16 @@ from typing import Any, TypeVar
 from uuid import uuid4
 
 from pydantic import BaseModel
-from strands.models.model import Model
-from strands.types.content import ContentBlockStartToolUse, Messages
-from strands.types.event_loop import StopReason
-from strands.types.streaming import ContentBlockDeltaToolUse, StreamEvent
-from strands.types.tools import ToolSpec
 
+from ci_toolkit.doors import extra
 from ci_toolkit.testing.script import Calls, Script, Turn
+
+with extra("strands", "strands"):
+    from strands.models.model import Model
+    from strands.types.content import ContentBlockStartToolUse, Messages
+    from strands.types.event_loop import StopReason
+    from strands.types.streaming import ContentBlockDeltaToolUse, StreamEvent
+    from strands.types.tools import ToolSpec
 
 __all__ = ["ScriptedModel"]
 

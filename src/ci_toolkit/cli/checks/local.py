@@ -180,6 +180,6 @@ def _leftovers(settings: Settings) -> Finding:
     return Finding(
         check="leftovers",
         status="warn",
-        found=f"{len(left)} folders of processes that crashed",
+        found=f"folders of processes that crashed: {len(left)}",
         advice="ci-toolkit doctor --stop-orphans",
     )

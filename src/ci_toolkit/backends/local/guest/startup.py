@@ -55,6 +55,7 @@ class Publisher(ZMQDisplayPublisher):
         """Begins to count anew."""
         self._images_left = _IMAGES
         self._bytes_left = _IMAGE_BYTES
+        self._left_out = False
         self._run = getattr(self, "_run", 0) + 1
         _run.set(self._run)
         self._older = weakref.WeakSet(threading.enumerate())
@@ -77,7 +78,10 @@ class Publisher(ZMQDisplayPublisher):
         if not self._of_this_run():
             return
         if self._images_left < 1 or len(image) > self._bytes_left:
-            print("[a picture was left out: too many in one run]", file=sys.stderr)  # noqa: T201
+            if not self._left_out:
+                said = f"[pictures were left out: a run shows {_IMAGES}, of 20 MB together]"
+                print(said, file=sys.stderr)  # noqa: T201
+            self._left_out = True
             return
         self._images_left -= 1
         self._bytes_left -= len(image)

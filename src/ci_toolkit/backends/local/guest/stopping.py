@@ -37,15 +37,20 @@ def listen(descriptor: int, app: Any) -> None:
 
 
 def place(error: BaseException, shell: Any) -> str:
-    """One line that tells where in the user's own code a run was stopped."""
+    """One line that tells where in the user's own code a run was stopped.
+
+    That is a cell, or a program that a cell runs as its own.
+    """
     cells = getattr(shell.compile, "_filename_map", {})
     where = ""
     trace = error.__traceback__
     while trace is not None:
         name = trace.tb_frame.f_code.co_filename
-        if name in cells:
+        own = trace.tb_frame.f_globals is shell.user_ns and not name.startswith("<")
+        if name in cells or own:
             line = linecache.getline(name, trace.tb_lineno).strip()
-            where = f" in cell {cells[name]}, line {trace.tb_lineno}: {line[:200]}"
+            source = f"cell {cells[name]}" if name in cells else os.path.basename(name)
+            where = f" in {source}, line {trace.tb_lineno}: {line[:200]}"
         trace = trace.tb_next
     return f"KeyboardInterrupt: stopped{where}\n"
 
