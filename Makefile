@@ -17,7 +17,7 @@ help:
 	@echo "make notebooks  runs the notebooks again and keeps what they print"
 
 $(READY): pyproject.toml
-	@echo "Making $(VENV) and installing packages into it; this takes a minute or two ..."
+	@echo "Making $(VENV) and installing packages into it; this takes a few minutes ..."
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install -qq --editable ".[all,dev]"
 	@touch $@

@@ -565,3 +565,18 @@ def test_work_of_a_host_that_fails_leaves_the_session_as_it_is(
         interpreter.with_sandbox(lambda _: 1 / 0, scope=scope)
 
     assert call("execute_code", code="print(x)").text == "1"
+
+
+def test_a_scope_that_is_none_is_the_host_s_mistake_and_told_at_once(
+    interpreter: CodeInterpreter,
+) -> None:
+    wrong: Scope = "ada"  # type: ignore[assignment]
+    for use in (
+        lambda: interpreter.call("execute_code", {"code": "1"}, scope=wrong),
+        lambda: interpreter.with_sandbox(lambda _: None, scope=wrong),
+        lambda: interpreter.upload("a.txt", b"a", scope=wrong),
+        lambda: interpreter.files(wrong),
+        lambda: interpreter.download("uploads/a.txt", scope=wrong),
+    ):
+        with pytest.raises(TypeError, match="scope is a Scope"):
+            use()

@@ -90,7 +90,7 @@ class CodeInterpreter:
         """Carries one call of a model through the house; blocks until it is answered.
 
         Whatever goes wrong is an outcome: nothing is raised for what a model, a sandbox or a
-        workspace does.
+        workspace does. Only a host's own mistake, such as a scope that is none, is a `TypeError`.
 
         Args:
             name: A tool's name.
@@ -103,6 +103,7 @@ class CodeInterpreter:
             order: Where the call stands among those of the model's turn, which may come here in
                 another order.
         """
+        _check(scope)
         request = _Request(scope, on_output, cancellation or Cancellation(), prefix, order)
         # Of few different values, whatever a model makes up.
         told = prefix + name if name in _TOOLS else "unknown"
@@ -139,6 +140,7 @@ class CodeInterpreter:
             ToolError: As `work` raises it, or the work was cancelled before it began.
             BackendError, WorkspaceError: No sandbox could be made ready, or it failed in the work.
         """
+        _check(scope)
         with scoped(scope):
             return self._sessions.get(scope).run(work, cancellation or Cancellation())
 
@@ -164,7 +166,7 @@ class CodeInterpreter:
         if not isinstance(data, (bytes, bytearray, memoryview)) and not hasattr(data, "read"):
             raise TypeError("An upload is bytes, or a file that was opened in binary mode.")
         pieces = _pieces(data, self.limits.file_bytes)
-        return ConversationFiles(self.workspace, scope).upload(name, pieces)
+        return ConversationFiles(self.workspace, _check(scope)).upload(name, pieces)
 
     def files(self, scope: Scope, prefix: str = "") -> list[StoredFile]:
         """The conversation's uploads and saved files.
@@ -176,7 +178,7 @@ class CodeInterpreter:
         Returns:
             Files with keys such as `code-interpreter/chart.png`, as `download` takes them.
         """
-        return list(ConversationFiles(self.workspace, scope).stored(prefix))
+        return list(ConversationFiles(self.workspace, _check(scope)).stored(prefix))
 
     def download(self, path: str, *, scope: Scope) -> bytes:
         """The content of one file, such as `code-interpreter/chart.png`.
@@ -188,7 +190,7 @@ class CodeInterpreter:
 
     def open(self, path: str, *, scope: Scope) -> Iterator[bytes]:
         """As `download`, in pieces of at most 1 MiB, for files that should not fill the memory."""
-        return ConversationFiles(self.workspace, scope).open(path)
+        return ConversationFiles(self.workspace, _check(scope)).open(path)
 
     def close(self, scope: Scope | None = None) -> None:
         """Ends one session and its sandbox; without a scope all of them, and the backend.
@@ -278,6 +280,13 @@ class _Request:
     cancellation: Cancellation
     prefix: str
     order: Order | None
+
+
+def _check(scope: Scope) -> Scope:
+    """Hosts give scopes by hand, and a bare name is a mistake that would be told far from here."""
+    if not isinstance(scope, Scope):
+        raise TypeError(f"scope is a Scope(user_id=..., session_id=...), not {scope!r}.")
+    return scope
 
 
 def _tool(name: str, prefix: str) -> Tool:
