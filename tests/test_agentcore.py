@@ -283,13 +283,15 @@ class TestRefusals:
         with pytest.raises(expected, match=says):
             backend.start(name="test")
 
+    @pytest.mark.parametrize("kind", ["cut_before", "cut_inside", "server_error"])
     def test_a_start_is_asked_for_again_under_the_same_token(
-        self, emulator: AgentCoreEmulator, backend: AgentCoreBackend
+        self, emulator: AgentCoreEmulator, backend: AgentCoreBackend, kind: Any
     ) -> None:
-        emulator.fault(Fault(kind="cut_before", operation=START))
+        emulator.fault(Fault(kind=kind, operation=START))
         backend.start(name="test")
         first, second = [r for r in emulator.requests if r.operation == START]
         assert first.arguments["clientToken"] == second.arguments["clientToken"]
+        assert len(list(backend.list_leftovers("test"))) == 0
 
     def test_a_service_that_is_not_there_is_unavailable(self) -> None:
         backend = AgentCoreBackend(
@@ -515,7 +517,7 @@ class TestLife:
         with pytest.raises(SandboxLostError):
             sandbox.execute_code("1", timeout=10)
 
-    @pytest.mark.parametrize("kind", ["server_error", "refuse", "cut_before"])
+    @pytest.mark.parametrize("kind", ["server_error", "refuse", "cut_before", "cut_inside"])
     def test_a_session_that_cannot_be_asked_for_is_not_called_lost(
         self, emulator: AgentCoreEmulator, backend: AgentCoreBackend, sandbox: Sandbox, kind: Any
     ) -> None:
