@@ -293,6 +293,16 @@ class TestRefusals:
         assert len(tokens) == 4
         assert len(set(tokens)) == 1
 
+    @pytest.mark.parametrize("kind", ["cut_before", "cut_inside", "server_error"])
+    def test_a_start_is_asked_for_again_under_the_same_token(
+        self, emulator: AgentCoreEmulator, backend: AgentCoreBackend, kind: Any
+    ) -> None:
+        emulator.fault(Fault(kind=kind, operation=START))
+        backend.start(name="test")
+        first, second = [r for r in emulator.requests if r.operation == START]
+        assert first.arguments["clientToken"] == second.arguments["clientToken"]
+        assert len(list(backend.list_leftovers("test"))) == 0
+
     def test_a_service_that_is_not_there_is_unavailable(self) -> None:
         backend = AgentCoreBackend(
             "us-east-1", endpoint_url="http://127.0.0.1:9", boto_session=KEYS
@@ -517,7 +527,7 @@ class TestLife:
         with pytest.raises(SandboxLostError):
             sandbox.execute_code("1", timeout=10)
 
-    @pytest.mark.parametrize("kind", ["server_error", "refuse", "cut_before"])
+    @pytest.mark.parametrize("kind", ["server_error", "refuse", "cut_before", "cut_inside"])
     def test_a_session_that_cannot_be_asked_for_is_not_called_lost(
         self, emulator: AgentCoreEmulator, backend: AgentCoreBackend, sandbox: Sandbox, kind: Any
     ) -> None:

@@ -21,12 +21,13 @@ from typing import Any, Self
 
 import pytest
 from PIL import Image as Pillow
+from rich.console import Console
 
 from ci_toolkit import Limits, Scope
 from ci_toolkit.backends.local import LocalBackend
 from ci_toolkit.backends.memory import InMemoryBackend
 from ci_toolkit.backends.orphans import Leftover
-from ci_toolkit.chat.view import Paragraphs
+from ci_toolkit.chat.view import ChatView, Paragraphs
 from ci_toolkit.cli import _log, app, main, options
 from ci_toolkit.cli.checks.findings import Finding, carry_out
 from ci_toolkit.cli.checks.packages import check_packages
@@ -698,6 +699,26 @@ def test_in_a_terminal_ctrl_c_ends_an_answer_and_keeps_the_variables(
     assert "Traceback" not in terminal.seen
     with Pillow.open(folder / "workspace" / "cli" / "s" / "pictures" / "01.png") as picture:
         assert picture.format == "PNG"
+
+
+def test_nothing_that_a_model_or_a_sandbox_says_commands_the_terminal() -> None:
+    hostile = "[/b] \x1b[2J \x1b]52;c;QQ==\x07 \x9b2J \u202e"
+    shown = io.StringIO()
+    view = ChatView(Console(file=shown, force_terminal=True, width=200))
+
+    view.call(hostile, {"language": hostile, "code": hostile})
+    view.call("execute_command", {"command": hostile, hostile: hostile})
+    view.output(f"{hostile}\n")
+    view.result(f"{hostile} and more", is_error=True)
+    view.words(f"{hostile}\n\n")
+    view.end_of_words()
+    view.conclusion(hostile)
+    view.file(hostile)
+    view.note(hostile)
+
+    commands = set(re.findall(r"\x1b(?!\[[\d;]*m)", shown.getvalue()))
+    assert not commands
+    assert not {"\x9b", "\x07", "\u202e"} & set(shown.getvalue())
 
 
 def test_paragraphs_are_cut_at_empty_lines_and_never_in_code() -> None:

@@ -54,12 +54,14 @@ class View:
         name = "command" if "command" in arguments else "code"
         code = str(arguments.get(name) or "")
         rest = {key: value for key, value in arguments.items() if key != name and value}
-        shown = ", ".join(f"{key}={_short(value)}" for key, value in rest.items())
+        # A model makes up names of parameters, too.
+        words = (f"{plain(str(key)[:_SHORT])}={_short(value)}" for key, value in rest.items())
+        shown = ", ".join(words)
         language = "bash" if name == "command" else str(arguments.get("language") or "python")
         body = _code(code, language) if code else Text(shown or "()")
         subtitle = escape(shown) if code and shown else None
         self.console.print(
-            Panel(body, title=f"[cyan]{escape(tool)}", title_align="left", subtitle=subtitle)
+            Panel(body, title=f"[cyan]{escape(plain(tool))}", title_align="left", subtitle=subtitle)
         )
 
     def output(self, text: str) -> None:

@@ -93,8 +93,9 @@ def _renew_pip(environment: Environment, report: Callable[[Step], None]) -> None
 def _pip(
     environment: Environment, words: list[str], report: Callable[[Step], None]
 ) -> tuple[str, ...]:
-    version = environment.answer(_PIP_VERSION).split(".")
-    progress = "raw" if tuple(map(int, version[:2])) >= _TELLS_PROGRESS else "off"
+    # A version may be one of a preview, such as 26.0b1.
+    version = tuple(map(int, re.findall(r"\d+", environment.answer(_PIP_VERSION))))
+    progress = "raw" if version >= _TELLS_PROGRESS else "off"
     command = [environment.python, "-u", "-m", "pip", "install", "--no-input", "--no-color"]
     command += ["--only-binary", ":all:", "--disable-pip-version-check"]
     command += ["--progress-bar", progress, *words]

@@ -8,7 +8,7 @@ from ci_toolkit.backends.base import Backend
 from ci_toolkit.doors import Offer, offers
 from ci_toolkit.errors import ConfigurationError
 from ci_toolkit.libraries import LIBRARIES
-from ci_toolkit.schemas import Arguments, json_schema
+from ci_toolkit.schemas import Arguments
 from ci_toolkit.skill.guidance import (
     LANGUAGES,
     MISTAKES,
@@ -84,17 +84,14 @@ def skill_prompt(
 
 def signature(offer: Offer) -> str:
     """A tool as it is called, with the defaults of its schema: `push(paths=[])`."""
-    parameters = ", ".join(_parameter(offer.tool.arguments, name) for name in _names(offer))
+    arguments = offer.tool.arguments
+    parameters = ", ".join(_parameter(arguments, name) for name in arguments.model_fields)
     return f"{offer.tool.name}({parameters})"
 
 
 def _bullets(lines: Iterable[str]) -> str:
     """Lines as a Markdown list."""
     return "\n".join(f"- {line}" for line in lines)
-
-
-def _names(offer: Offer) -> list[str]:
-    return list(json_schema(offer.tool.arguments)["properties"])
 
 
 def _parameter(arguments: type[Arguments], name: str) -> str:

@@ -18,6 +18,7 @@ from uuid import uuid4
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.parsers import ResponseParserError
 
 from ci_toolkit.backends.agentcore.answers import Answer, read_answer
 from ci_toolkit.backends.agentcore.settings import Settings
@@ -103,7 +104,8 @@ class Service:
         before = time.time()
 
         def start() -> Started:
-            answer = self._client(_SESSION_SECONDS).start_code_interpreter_session(**request)
+            client = self._client(_SESSION_SECONDS)
+            answer = _whole(client.start_code_interpreter_session(**request), "sessionId")
             end = _end(answer["createdAt"], self._settings.session_timeout)
             mine = before + self._settings.session_timeout
             return Started(id=answer["sessionId"], expires_at=min(end, mine))
@@ -126,7 +128,7 @@ class Service:
                 if judge(error).kind in ("gone", "invalid"):
                     return None
                 raise
-            if answer.get("status") != "READY":
+            if _whole(answer).get("status") != "READY":
                 return None
             lasts = answer.get("sessionTimeoutSeconds", self._settings.session_timeout)
             return Started(id=session_id, expires_at=_end(answer["createdAt"], lasts))
@@ -147,8 +149,7 @@ class Service:
 
         def page() -> dict[str, Any]:
             client = self._client(_SESSION_SECONDS)
-            answer: dict[str, Any] = client.list_code_interpreter_sessions(**request)
-            return answer
+            return _whole(client.list_code_interpreter_sessions(**request), "items")
 
         for _ in range(_PAGES):
             answer = self._session_call(page, f"list the sessions of {self.doing}")
@@ -236,7 +237,7 @@ class Service:
         for attempt in range(_ATTEMPTS):
             try:
                 return call()
-            except (BotoCoreError, ClientError) as error:
+            except (BotoCoreError, ClientError, ResponseParserError) as error:
                 verdict = judge(error)
                 if attempt >= _AGAIN.get(verdict.kind, 0):
                     raise error_of(verdict, error, doing) from error
@@ -275,6 +276,17 @@ class Service:
             return {}
         given = self._settings.trace()
         return {key: given[key] for key in ("traceId", "traceParent") if given.get(key)}
+
+
+def _whole(answer: dict[str, Any], member: str = "createdAt") -> dict[str, Any]:
+    """An answer that has a member which each has; boto3 gives one that was cut off without any.
+
+    Raises:
+        ResponseParserError: It was cut off.
+    """
+    if member not in answer:
+        raise ResponseParserError(f"The service's answer has no {member}; it may be cut off.")
+    return answer
 
 
 def _end(created: datetime, lasts: int) -> float:
