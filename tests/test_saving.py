@@ -146,10 +146,16 @@ def test_a_damaged_manifest_is_left_as_it_is_and_the_operator_is_told(
     workspace.put("ada/t/state/manifest.json", [b'{"files": 3}'])
     interpreter = interpreter_on(workspace)
 
-    outcome = interpreter.call("execute_code", {"code": "1"}, scope=SCOPE)
+    ran = interpreter.call("execute_code", {"code": "print(1)"}, scope=SCOPE)
+    content = [{"path": "a.txt", "text": "a"}]
+    interpreter.call("file_operations", {"operation": "write", "content": content}, scope=SCOPE)
+    saved = interpreter.call("ci_push_to_workspace", {"paths": ["a.txt"]}, scope=SCOPE)
 
-    assert outcome.is_error
-    assert "The workspace cannot be used at present." in outcome.text
+    # The conversation goes on; only what needs the manifest fails.
+    assert not ran.is_error
+    assert "Which files were saved cannot be read; none of them is here." in ran.text
+    assert saved.is_error
+    assert "The workspace cannot be used at present." in saved.text
     assert "is damaged; repair or remove it" in caplog.text
     assert b"".join(workspace.open("ada/t/state/manifest.json")) == b'{"files": 3}'
 
