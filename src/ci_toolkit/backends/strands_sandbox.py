@@ -58,6 +58,7 @@ class StrandsSandboxBackend(ForeignBackend):
         weakref.finalize(self, loop.close)
         super().__init__(
             "strands",
+            # mypy wants a class that can be made, and this one is only asked whether it fits.
             Opened(sandbox, Sandbox, lambda each: _StrandsPlace(each, loop)),  # type: ignore[type-abstract]
             languages=languages or {},
             network=network,

@@ -92,6 +92,7 @@ def pickler(namespace: dict[str, Any], folder: str) -> Callable[[object], bytes]
         def __reduce__(self) -> str:
             return "here"
 
+    # The library has no types.
     class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         def reducer_override(self, value: Any) -> Any:
             reduced = super().reducer_override(value)

@@ -80,7 +80,7 @@ class Publisher(ZMQDisplayPublisher):
         if self._images_left < 1 or len(image) > self._bytes_left:
             if not self._left_out:
                 said = f"[pictures were left out: a run shows {_IMAGES}, of 20 MB together]"
-                print(said, file=sys.stderr)  # noqa: T201
+                print(said, file=sys.stderr)  # noqa: T201 - it is the run's own output
             self._left_out = True
             return
         self._images_left -= 1
